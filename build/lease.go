@@ -1,0 +1,100 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-redsync/redsync/v4"
+	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrLeaseTaken: another process has the lease.
+var ErrLeaseTaken = errors.New("another process has the lease")
+
+// Lease names the one process that folds. It saves work and keeps replicas
+// from getting in each other's way; that nothing is written twice rests on the
+// database's fence, not on this.
+type Lease struct {
+	redis redis.UniversalClient
+	mutex *redsync.Mutex
+	asked string
+	ttl   time.Duration
+}
+
+// NewLease returns the lease of the store's builds. It lasts ttl unless it is
+// extended.
+func (s *Store) NewLease(ttl time.Duration) *Lease {
+	locks := redsync.New(goredis.NewPool(s.redis))
+	return &Lease{
+		redis: s.redis,
+		mutex: locks.NewMutex(s.key("lease"), redsync.WithExpiry(ttl), redsync.WithTries(1)),
+		asked: s.key("asked"),
+		ttl:   ttl,
+	}
+}
+
+// TTL is how long the lease lasts.
+func (l *Lease) TTL() time.Duration { return l.ttl }
+
+// Take takes the lease if it is free, else returns ErrLeaseTaken.
+func (l *Lease) Take(ctx context.Context) error {
+	err := l.mutex.LockContext(ctx)
+	var taken *redsync.ErrTaken
+	if errors.As(err, &taken) || errors.Is(err, redsync.ErrFailed) {
+		return ErrLeaseTaken
+	}
+	if err != nil {
+		return fmt.Errorf("take lease: %w", err)
+	}
+	return nil
+}
+
+// Extend prolongs the lease to its full length from now. An error means that
+// it may run out, or has.
+func (l *Lease) Extend(ctx context.Context) error {
+	ok, err := l.mutex.ExtendContext(ctx)
+	if err != nil {
+		return fmt.Errorf("extend lease: %w", err)
+	}
+	if !ok {
+		return ErrLeaseTaken
+	}
+	return nil
+}
+
+// Release hands the lease over.
+func (l *Lease) Release(ctx context.Context) error {
+	if _, err := l.mutex.UnlockContext(ctx); err != nil {
+		return fmt.Errorf("release lease: %w", err)
+	}
+	return nil
+}
+
+// Ask asks whoever has the lease to hand it over, and others not to take it,
+// for the next ttl.
+func (l *Lease) Ask(ctx context.Context) error {
+	if err := l.redis.Set(ctx, l.asked, 1, l.ttl).Err(); err != nil {
+		return fmt.Errorf("ask for the lease: %w", err)
+	}
+	return nil
+}
+
+// Asked says whether somebody asks for the lease.
+func (l *Lease) Asked(ctx context.Context) (bool, error) {
+	n, err := l.redis.Exists(ctx, l.asked).Result()
+	if err != nil {
+		return false, fmt.Errorf("look who asks for the lease: %w", err)
+	}
+	return n > 0, nil
+}
+
+// Unask ends what Ask began.
+func (l *Lease) Unask(ctx context.Context) error {
+	if err := l.redis.Del(ctx, l.asked).Err(); err != nil {
+		return fmt.Errorf("stop asking for the lease: %w", err)
+	}
+	return nil
+}

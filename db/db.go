@@ -1,0 +1,265 @@
+// Package db holds all SQL: the event log with its group commit, the tracker's
+// batch as one transaction, build rows, notices and cursors, on PostgreSQL and
+// on SQLite.
+//
+// Order. One row, stream_head, is locked last in an append's transaction and
+// held until its commit. So the order of positions is the order of commits over
+// all replicas, and a reader that remembers a position has seen all before it.
+//
+// Durability. Append returns nil after the commit is on disk: PostgreSQL
+// sessions run with synchronous_commit=on, SQLite with synchronous=FULL in WAL.
+package db
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+// Errors that callers test with errors.Is. Any other error means that the
+// store could not be reached or did not answer in time: try again later.
+var (
+	// ErrFull: more deliveries wait for a commit than the queue holds.
+	ErrFull = errors.New("the append queue is full")
+	// ErrRefused: the store cannot hold this delivery, now or later.
+	ErrRefused = errors.New("the store refuses this delivery")
+	// ErrClosed: the store is closed.
+	ErrClosed = errors.New("the store is closed")
+	// ErrFenced: the cursor is not where the batch started. Another tracker, or
+	// a rebuild, was here.
+	ErrFenced = errors.New("the cursor has moved")
+	// ErrLostClaim: the claim ended and another sender may have the notice.
+	ErrLostClaim = errors.New("the claim on the notice is lost")
+	// ErrLocked: another process has the data directory.
+	ErrLocked = errors.New("the data directory is in use by another process")
+)
+
+// Store is one event store. PostgreSQL and SQLite implement it alike; package
+// dbtest holds them to it. Consumers ask for the few methods they use.
+type Store interface {
+	// Append makes one delivery durable and returns where it stands. Calls that
+	// arrive while a commit runs share the next one. A delivery whose key is
+	// known already is a duplicate: nothing is written. When ctx ends first the
+	// outcome is unknown: the delivery may still be recorded.
+	Append(ctx context.Context, d Delivery) (Appended, error)
+
+	// Head returns the highest position committed; 0 for an empty stream.
+	Head(ctx context.Context) (int64, error)
+	// ReadAll returns events with a position above after, in order, at most
+	// limit, and fewer when their data exceeds a few MiB; none means there are none.
+	ReadAll(ctx context.Context, q ReadQuery) ([]stream.Event, error)
+	// ReadBuild returns a build's events from seq from on, in order, likewise.
+	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
+
+	// Cursor returns where a named reader stands; a new one is at 0, epoch 1.
+	Cursor(ctx context.Context, name string) (Cursor, error)
+	// Commit writes one batch of the tracker in one transaction, if the cursor
+	// stands at b.Epoch and b.From. ErrFenced when it does not: nothing is written.
+	Commit(ctx context.Context, b Batch) error
+	// Rewrite replaces build rows, in one transaction, and starts a new epoch of
+	// the cursor, so that a running tracker loads builds anew. ErrFenced unless
+	// the cursor stands at position at. Nothing is appended, no notice is wanted.
+	Rewrite(ctx context.Context, cursor string, at int64, rows []Row) error
+
+	// Builds returns the rows of these builds, those that exist, in no order.
+	Builds(ctx context.Context, ids []string) ([]Row, error)
+	// ChildIDs returns, by parent, the ids of builds whose row names that parent.
+	ChildIDs(ctx context.Context, parentIDs []string) (map[string][]string, error)
+	// Branch returns, in order of number, created_at and id, the rows of a branch
+	// that a change at number from can influence: the nearest decided build
+	// (Class not None) below from, then all with number >= from up to, and
+	// without, the first with ClassPassed above to. Only the columns, no Snapshot.
+	Branch(ctx context.Context, branches []BranchQuery) ([][]Row, error)
+	// Find returns the rows at an address, the newest first. An empty pipeline
+	// finds the number in every pipeline.
+	Find(ctx context.Context, organization, pipeline string, number int64) ([]Row, error)
+	// List returns rows newest first (created_at, then id, descending).
+	List(ctx context.Context, q ListQuery) ([]Row, error)
+	// Recent returns, after a build id, in order of id, rows that are unfinished or finished
+	// after since: what a fresh Redis is filled with.
+	Recent(ctx context.Context, since time.Time, afterID string, limit int) ([]Row, error)
+	// AllBuilds returns rows in order of id after afterID: what a rebuild walks.
+	AllBuilds(ctx context.Context, afterID string, limit int) ([]Row, error)
+	// CountBuilds returns how many build rows there are.
+	CountBuilds(ctx context.Context) (int64, error)
+
+	// SetAside records an event that cannot be processed, with the reason.
+	SetAside(ctx context.Context, position int64, reason string) error
+	// CountSetAside returns how many events are set aside.
+	CountSetAside(ctx context.Context) (int64, error)
+	// ClearSetAside forgets those of a build, after it was rebuilt from them.
+	ClearSetAside(ctx context.Context, buildID string) error
+
+	// Claim takes up to limit notices that are due (wanted above sent, not
+	// claimed, next_try in the past) for ttl. Two callers never get the same
+	// one while the claim lasts.
+	Claim(ctx context.Context, limit int, ttl time.Duration) ([]Notice, error)
+	// Extend prolongs a claim to ttl from now. ErrLostClaim if it had ended and was
+	// taken over.
+	Extend(ctx context.Context, n Notice, ttl time.Duration) error
+	// Receipt records what was sent: sent_rev, body hash, channel, ts, and gives
+	// the claim up. ErrLostClaim if another has it: then nothing is written.
+	Receipt(ctx context.Context, n Notice, r Receipt) error
+	// Postpone gives a claim up without a receipt, to be tried again later.
+	Postpone(ctx context.Context, n Notice, p Postponement) error
+	// Notices returns the notices of these builds.
+	Notices(ctx context.Context, buildIDs []string) ([]Notice, error)
+	// CountDue returns how many notices are wanted and not sent.
+	CountDue(ctx context.Context) (int64, error)
+
+	// Ping says whether the store can take an append now.
+	Ping(ctx context.Context) error
+	// Close waits for what is being committed, refuses the rest, and releases
+	// everything.
+	Close() error
+}
+
+// Delivery is one event to append.
+type Delivery struct {
+	// Key tells two sendings of one event from two events.
+	Key [32]byte
+	// Organization is a slug; the rest of the address is empty for an event
+	// without a build.
+	Organization string
+	BuildID      string
+	Pipeline     string
+	Number       int64
+	// Team owns the build's partition, and its retention. Empty is "default".
+	Team string
+	// Type is the event's name.
+	Type string
+	// Data is the payload: compact, valid JSON, secrets masked.
+	Data []byte
+}
+
+// Appended says where a delivery stands.
+type Appended struct {
+	// Duplicate: it was recorded before; Position and Seq are 0.
+	Duplicate bool
+	Position  int64
+	Seq       int64
+}
+
+// ReadQuery selects events of the whole stream.
+type ReadQuery struct {
+	After int64
+	// UpTo, if not 0, is the last position wanted.
+	UpTo  int64
+	Limit int
+	// Organization and Pipeline, both set, select one pipeline's.
+	Organization, Pipeline string
+}
+
+// Cursor is where a reader stands. Epoch grows when everything derived up to
+// Position has to be loaded anew.
+type Cursor struct {
+	Position int64
+	Epoch    int64
+}
+
+// Batch is what the tracker writes for the events it folded.
+type Batch struct {
+	// Cursor names it; it moves from From, in Epoch, to To.
+	Cursor   string
+	Epoch    int64
+	From, To int64
+	// Rows replace the rows of these builds.
+	Rows []Row
+	// Wants are notices whose message should reflect Rev.
+	Wants []Want
+	// Aside are events skipped as impossible to process.
+	Aside []Aside
+}
+
+// Aside is an event that is set aside.
+type Aside struct {
+	Position int64
+	Reason   string
+}
+
+// Row is a build's row: columns to query by, and its snapshot.
+type Row struct {
+	ID           string
+	Organization string
+	Pipeline     string
+	Number       int64
+	Branch       string
+	State        string // Buildkite's
+	Status       build.Status
+	Class        build.Class
+	Streak       build.Streak
+	ParentID     string
+	CreatedAt    time.Time // zero sorts as oldest
+	FinishedAt   time.Time // zero for unfinished
+	Rev          int64
+	Snapshot     []byte // build.Encode
+}
+
+// BranchQuery names the part of a branch that Branch reads.
+type BranchQuery struct {
+	Organization, Pipeline, Branch string
+	From, To                       int64
+}
+
+// ListQuery selects build rows. Empty fields select all.
+type ListQuery struct {
+	Organization, Pipeline string
+	Branch, State          string
+	// BeforeCreated and BeforeID continue after that row of a page.
+	BeforeCreated time.Time
+	BeforeID      string
+	Limit         int
+}
+
+// Want asks for a notice: the message of kind for the build should reflect Rev.
+type Want struct {
+	BuildID string
+	Kind    string
+	Rev     int64
+	// Create makes the notice if there is none; else only one that is there
+	// is moved to Rev.
+	Create bool
+}
+
+// Notice is one message, as it is wanted and as it was last sent.
+type Notice struct {
+	BuildID   string
+	Kind      string
+	WantedRev int64
+	SentRev   int64
+	BodyHash  []byte
+	Channel   string // where it is; empty before the first send
+	TS        string
+	SentAt    time.Time // of the latest send or edit; zero before
+	// Attempts counts failed attempts since the last receipt.
+	Attempts  int
+	LastError string
+	// Uncertain: an attempt was begun whose outcome nobody recorded. Its message
+	// may be in the channel: look before a second one is sent.
+	Uncertain bool
+	// Token is the claim's; a receipt needs it.
+	Token int64
+}
+
+// Receipt is what was sent.
+type Receipt struct {
+	SentRev  int64
+	BodyHash []byte
+	Channel  string
+	TS       string
+	// Unsent: nothing had to be said, and nothing is in the channel.
+	Unsent bool
+}
+
+// Postponement is why and for how long a notice waits.
+type Postponement struct {
+	Wait   time.Duration
+	Reason string
+	// Failed counts the attempt; a 429 does not.
+	Failed bool
+	// Uncertain: the message may have been accepted.
+	Uncertain bool
+}
