@@ -30,7 +30,7 @@ func (s *Store) NewLease(ttl time.Duration) *Lease {
 	locks := redsync.New(goredis.NewPool(s.redis))
 	return &Lease{
 		redis: s.redis,
-		mutex: locks.NewMutex(s.key("lease"), redsync.WithExpiry(ttl), redsync.WithTries(1)),
+		mutex: locks.NewMutex(s.key("lease"), redsync.WithExpiry(ttl), redsync.WithTries(1), redsync.WithTimeoutFactor(0.2)),
 		asked: s.key("asked"),
 		ttl:   ttl,
 	}

@@ -121,16 +121,18 @@ func (b *Build) Lend() Child {
 	return c
 }
 
-// Borrow records what a triggered build lends, and says whether that is new.
-func (b *Build) Borrow(childID string, c Child) bool {
-	if old, ok := b.Children[childID]; ok && old.equal(c) {
-		return false
-	}
+// Borrowed says whether b has just this from a triggered build.
+func (b *Build) Borrowed(childID string, c Child) bool {
+	old, ok := b.Children[childID]
+	return ok && old.equal(c)
+}
+
+// Borrow records what a triggered build lends.
+func (b *Build) Borrow(childID string, c Child) {
 	if b.Children == nil {
 		b.Children = make(map[string]Child)
 	}
 	b.Children[childID] = c
-	return true
 }
 
 func (c Child) equal(d Child) bool {

@@ -134,10 +134,10 @@ redis.call('SET', KEYS[1], ARGV[2])
 return redis.call('ZCARD', KEYS[2])
 `)
 
-// Encoded is a build with its stored form.
+// Encoded is a build in its stored form.
 type Encoded struct {
-	*Build
-	Data []byte
+	ID   string
+	Data []byte // from Encode
 }
 
 // Save writes builds and moves the mark from m to position, in one step, and

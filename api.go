@@ -1,0 +1,315 @@
+package buildtracker
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+// buildReader is what the API needs of the database.
+type buildReader interface {
+	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
+	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
+	Find(ctx context.Context, organization, pipeline string, number int64) ([]db.Row, error)
+	List(ctx context.Context, q db.ListQuery) ([]db.Row, error)
+	Notices(ctx context.Context, buildIDs []string) ([]db.Notice, error)
+}
+
+// api answers the reading routes.
+type api struct {
+	db     buildReader
+	access access
+}
+
+// buildAnswer is a build as the API shows it.
+type buildAnswer struct {
+	build.View
+	Notices []noticeAnswer `json:"notices"`
+}
+
+type noticeAnswer struct {
+	Kind    string    `json:"kind"`
+	Channel string    `json:"channel"`
+	TS      string    `json:"ts"`
+	SentAt  time.Time `json:"sent_at"`
+}
+
+func (a *api) build(w http.ResponseWriter, r *http.Request) error {
+	row, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	answers, err := a.answers(r.Context(), []db.Row{row})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, answers[0])
+}
+
+// find returns the row at the address in the path.
+func (a *api) find(r *http.Request) (db.Row, error) {
+	organization, pipeline := r.PathValue("organization"), r.PathValue("pipeline")
+	number, err := strconv.ParseInt(r.PathValue("number"), 10, 64)
+	if err != nil || number < 1 {
+		return db.Row{}, fail(http.StatusBadRequest, "A build's number is a whole number from 1.")
+	}
+	rows, err := a.db.Find(r.Context(), organization, pipeline, number)
+	if err != nil {
+		return db.Row{}, unavailable("The database did not answer. Try again.", err)
+	}
+	if len(rows) == 0 {
+		return db.Row{}, fail(http.StatusNotFound, "No such build was seen. Look at /api/builds for those that were.")
+	}
+	return rows[0], nil
+}
+
+// answers decodes rows and puts their notices with them.
+func (a *api) answers(ctx context.Context, rows []db.Row) ([]buildAnswer, error) {
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	notices, err := a.db.Notices(ctx, ids)
+	if err != nil {
+		return nil, unavailable("The database did not answer. Try again.", err)
+	}
+	byBuild := make(map[string][]noticeAnswer)
+	for _, n := range notices {
+		if !n.SentAt.IsZero() && n.Channel != "" {
+			byBuild[n.BuildID] = append(byBuild[n.BuildID], noticeAnswer{n.Kind, n.Channel, n.TS, n.SentAt.UTC()})
+		}
+	}
+	answers := make([]buildAnswer, len(rows))
+	for i, r := range rows {
+		b, err := build.Decode(r.Snapshot)
+		if err != nil {
+			return nil, fmt.Errorf("row of build %s: %w", r.ID, err)
+		}
+		answers[i] = buildAnswer{View: b.View(), Notices: byBuild[r.ID]}
+		if answers[i].Notices == nil {
+			answers[i].Notices = []noticeAnswer{}
+		}
+	}
+	return answers, nil
+}
+
+const (
+	defaultPage = 50
+	maxPage     = 500
+)
+
+func (a *api) list(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	q := db.ListQuery{Branch: query.Get("branch"), State: query.Get("state")}
+	limit, err := intParam(query, "limit", defaultPage, 1, maxPage)
+	if err != nil {
+		return err
+	}
+	q.Limit = int(limit) + 1 // one more, to know whether there is a next page
+	q.Organization, q.Pipeline = pipelineParam(query)
+	if c := query.Get("cursor"); c != "" {
+		if q.BeforeCreated, q.BeforeID, err = parseCursor(c); err != nil {
+			return fail(http.StatusBadRequest, "The cursor is not one of ours. Use next_cursor of the page before, or none.")
+		}
+	}
+	rows, err := a.db.List(r.Context(), q)
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	var next *string
+	if len(rows) > int(limit) {
+		rows = rows[:limit]
+		c := cursorAfter(rows[limit-1])
+		next = &c
+	}
+	answers, err := a.answers(r.Context(), rows)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, struct {
+		Builds     []buildAnswer `json:"builds"`
+		NextCursor *string       `json:"next_cursor"`
+	}{answers, next})
+}
+
+// pipelineParam reads ORG/PIPELINE; without a slash it is a pipeline of any
+// organization.
+func pipelineParam(query url.Values) (organization, pipeline string) {
+	organization, pipeline, found := strings.Cut(query.Get("pipeline"), "/")
+	if !found {
+		return "", organization
+	}
+	return organization, pipeline
+}
+
+func cursorAfter(r db.Row) string {
+	created := ""
+	if !r.CreatedAt.IsZero() {
+		created = strconv.FormatInt(r.CreatedAt.UnixMicro(), 10)
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(created + " " + r.ID))
+}
+
+func parseCursor(cursor string) (created time.Time, id string, err error) {
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return time.Time{}, "", err
+	}
+	at, id, found := strings.Cut(string(text), " ")
+	if !found || id == "" {
+		return time.Time{}, "", strconv.ErrSyntax
+	}
+	if at == "" {
+		return time.Time{}, id, nil
+	}
+	micros, err := strconv.ParseInt(at, 10, 64)
+	return time.UnixMicro(micros).UTC(), id, err
+}
+
+// intParam reads a whole number between low and high.
+func intParam(query url.Values, name string, byDefault, low, high int64) (int64, error) {
+	text := query.Get(name)
+	if text == "" {
+		return byDefault, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < low {
+		return 0, fail(http.StatusBadRequest, fmt.Sprintf("The parameter %s is a whole number from %d.", name, low))
+	}
+	return min(n, high), nil
+}
+
+const (
+	defaultEvents = 100
+	maxEvents     = 10_000
+	eventsAtOnce  = 500
+)
+
+// buildEvents answers all events of a build, from a seq on, as an array.
+func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
+	row, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	from, err := intParam(r.URL.Query(), "from", 0, 0, 1<<62)
+	if err != nil {
+		return err
+	}
+	return writeEvents(w, func() ([]stream.Event, error) {
+		events, err := a.db.ReadBuild(r.Context(), row.ID, from, eventsAtOnce)
+		if len(events) > 0 {
+			from = events[len(events)-1].Seq + 1
+		}
+		return events, err
+	})
+}
+
+// events answers a part of the whole stream, as an array.
+func (a *api) events(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	after, err := intParam(query, "after", 0, 0, 1<<62)
+	if err != nil {
+		return err
+	}
+	limit, err := intParam(query, "limit", defaultEvents, 1, maxEvents)
+	if err != nil {
+		return err
+	}
+	organization, pipeline := pipelineParam(query)
+	if pipeline != "" && organization == "" {
+		return fail(http.StatusBadRequest, "The parameter pipeline is ORGANIZATION/PIPELINE.")
+	}
+	left := int(limit)
+	return writeEvents(w, func() ([]stream.Event, error) {
+		if left == 0 {
+			return nil, nil
+		}
+		events, err := a.db.ReadAll(r.Context(), db.ReadQuery{
+			After: after, Limit: min(left, eventsAtOnce), Organization: organization, Pipeline: pipeline,
+		})
+		if len(events) > 0 {
+			after = events[len(events)-1].Position
+			left -= len(events)
+		}
+		return events, err
+	})
+}
+
+// writeEvents writes the events that next returns, until it returns none, as a
+// JSON array, without holding them all. If a read fails when the answer has
+// begun, the connection is cut: a client must not take the part for the whole.
+func writeEvents(w http.ResponseWriter, next func() ([]stream.Event, error)) error {
+	events, err := next()
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	out := bufio.NewWriterSize(w, 64<<10)
+	out.WriteByte('[')
+	first := true
+	for len(events) > 0 {
+		for i := range events {
+			if !first {
+				out.WriteByte(',')
+			}
+			first = false
+			out.Write(events[i].AppendJSON(out.AvailableBuffer()))
+		}
+		if events, err = next(); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	out.WriteString("]\n")
+	out.Flush()
+	return nil
+}
+
+// debug answers a build by its number alone.
+func (a *api) debug(w http.ResponseWriter, r *http.Request) error {
+	number, err := strconv.ParseInt(r.PathValue("number"), 10, 64)
+	if err != nil || number < 1 {
+		return fail(http.StatusBadRequest, "A build's number is a whole number from 1.")
+	}
+	organization, pipeline := pipelineParam(r.URL.Query())
+	rows, err := a.db.Find(r.Context(), organization, pipeline, number)
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	var candidates []string
+	seen := make(map[string]bool)
+	for _, row := range rows {
+		if address := row.Organization + "/" + row.Pipeline; !seen[address] {
+			seen[address] = true
+			candidates = append(candidates, address)
+		}
+	}
+	switch len(candidates) {
+	case 0:
+		return fail(http.StatusNotFound, "No build with this number was seen.")
+	case 1:
+	default:
+		p := fail(http.StatusConflict, "Several pipelines have a build with this number. Say which: ?pipeline=ORGANIZATION/PIPELINE.")
+		p.Candidates = candidates
+		return p
+	}
+	answers, err := a.answers(r.Context(), rows[:1])
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(answers[0])
+}

@@ -1,0 +1,352 @@
+package buildtracker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+// trackerCursor is the name of the tracker's cursor.
+const trackerCursor = "tracker"
+
+const (
+	leaseTTL     = 5 * time.Second
+	pollInterval = 250 * time.Millisecond
+	batchTimeout = 20 * time.Second
+	batchEvents  = 2000
+	// poisonTries is how often an event may fail before it is set aside.
+	poisonTries = 8
+	// heldBuilds bounds the builds kept in memory between batches.
+	heldBuilds = 2048
+)
+
+// foldStore is what the tracker needs of the database.
+type foldStore interface {
+	Cursor(ctx context.Context, name string) (db.Cursor, error)
+	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
+	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
+	Commit(ctx context.Context, b db.Batch) error
+	Builds(ctx context.Context, ids []string) ([]db.Row, error)
+	ChildIDs(ctx context.Context, parentIDs []string) (map[string][]string, error)
+	Branch(ctx context.Context, branches []db.BranchQuery) ([][]db.Row, error)
+	Recent(ctx context.Context, since time.Time, afterID string, limit int) ([]db.Row, error)
+	BuildIDs(ctx context.Context, after string, limit int) ([]string, error)
+	CountBuilds(ctx context.Context) (int64, error)
+	ClearSetAside(ctx context.Context, buildIDs []string) error
+}
+
+// Tracker folds the stream's events into builds and has the reactors say what
+// follows. Over all replicas one tracker at a time does, under a lease; a batch
+// of events is one transaction.
+//
+// What it may assume rests on two compare-and-set steps, in this order: Redis
+// moves its mark from the batch's start to its end, then the database moves the
+// cursor likewise. Whatever goes wrong between or in them, the next batch
+// starts by comparing the two, and if they differ gives up what Redis has.
+type Tracker struct {
+	db       foldStore
+	state    *build.Store
+	lease    *build.Lease
+	reactors []Reactor
+	log      *slog.Logger
+	metrics  *metrics
+	ttl      time.Duration // of finished builds in Redis
+	maxFill  int           // how many builds a fresh Redis is filled with
+	// committed is called after a batch that wants notices.
+	committed func()
+
+	wake     chan struct{}
+	rebuilds chan *rebuildRequest
+
+	// The rest belongs to the goroutine that leads.
+	mark  build.Mark
+	epoch int64
+	held  map[string]*build.Build // as committed at mark
+	alone int64                   // up to this position events are taken one at a time
+	tries int                     // of the event after mark
+}
+
+// Wake tells the tracker that there may be new events. It does not block.
+func (t *Tracker) Wake() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run folds whenever this process has the lease, until ctx ends. The batch
+// under way is finished then, and the lease handed over.
+func (t *Tracker) Run(ctx context.Context) {
+	var quiet sometimes
+	for ctx.Err() == nil {
+		err := t.take(ctx)
+		switch {
+		case err == nil:
+			t.lead(ctx, t.fold)
+			continue
+		case errors.Is(err, build.ErrLeaseTaken):
+		case ctx.Err() == nil:
+			quiet.do(func() { t.log.Warn("Redis does not answer: builds and notices wait for it", "error", err) })
+		}
+		sleep(ctx, jitter(leaseTTL/8))
+	}
+}
+
+// take takes the lease unless somebody else asks for it.
+func (t *Tracker) take(ctx context.Context) error {
+	asked, err := t.lease.Asked(ctx)
+	if err != nil {
+		return err
+	}
+	if asked {
+		return build.ErrLeaseTaken
+	}
+	return t.lease.Take(ctx)
+}
+
+// lead runs work while this process keeps the lease, and hands it over.
+func (t *Tracker) lead(ctx context.Context, work func(context.Context)) {
+	leading, stop := context.WithCancelCause(ctx)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { stop(t.keep(leading)) })
+	t.metrics.lease.Set(1)
+	t.log.Info("this replica folds events into builds")
+	defer func() {
+		stop(nil)
+		keeper.Wait()
+		t.metrics.lease.Set(0)
+		if cause := context.Cause(leading); cause != nil && ctx.Err() == nil {
+			t.log.Info("this replica stops folding", "why", cause)
+		}
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := t.lease.Release(release); err != nil {
+			t.log.Info("the lease was not handed over, it runs out by itself", "error", err)
+		}
+	}()
+	work(leading)
+}
+
+// errAsked ends a leadership that somebody else asked for.
+var errAsked = errors.New("another process asked for the lease")
+
+// keep extends the lease until ctx ends, the lease is lost, or somebody asks for it.
+func (t *Tracker) keep(ctx context.Context) error {
+	lasts := time.Now().Add(leaseTTL)
+	for {
+		if !sleep(ctx, leaseTTL/4) {
+			return ctx.Err()
+		}
+		call, cancel := context.WithTimeout(ctx, leaseTTL/4)
+		began := time.Now()
+		err := t.lease.Extend(call)
+		if err == nil {
+			lasts = began.Add(leaseTTL)
+			if asked, askErr := t.lease.Asked(call); askErr == nil && asked {
+				err = errAsked
+			}
+		}
+		cancel()
+		if errors.Is(err, errAsked) || errors.Is(err, build.ErrLeaseTaken) || err != nil && time.Now().After(lasts.Add(-leaseTTL/4)) {
+			return err
+		}
+	}
+}
+
+// fold processes events until ctx ends.
+func (t *Tracker) fold(ctx context.Context) {
+	var quiet sometimes
+	failures := 0
+	synced := false
+	for ctx.Err() == nil {
+		n, err := 0, error(nil)
+		if !synced {
+			err = t.sync(ctx)
+		}
+		if err == nil {
+			synced = true
+			n, err = t.step(ctx)
+		}
+		switch {
+		case err == nil:
+			failures = 0
+			if n == 0 {
+				t.idle(ctx)
+			} else {
+				t.serveRebuilds(ctx)
+			}
+		case errors.Is(err, build.ErrStale), errors.Is(err, db.ErrFenced):
+			t.log.Info("what Redis holds is not what the database stands at: builds are loaded anew", "cause", err)
+			synced = false
+		default:
+			synced = synced && errors.As(err, new(*poisonError))
+			failures++
+			quiet.do(func() { t.log.Warn("events wait to be folded", "error", err, "failures", failures) })
+			sleep(ctx, jitter(backoff(failures, 20*time.Millisecond, 2*time.Second)))
+		}
+	}
+}
+
+// idle waits until there may be events.
+func (t *Tracker) idle(ctx context.Context) {
+	timer := time.NewTimer(pollInterval)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.wake:
+	case <-timer.C:
+	case r := <-t.rebuilds:
+		t.serveRebuild(ctx, r)
+	}
+}
+
+// sync makes Redis stand where the database does. If it does not, its builds
+// are given up, and it is filled from their rows.
+func (t *Tracker) sync(ctx context.Context) error {
+	t.held = make(map[string]*build.Build)
+	cursor, err := t.db.Cursor(ctx, trackerCursor)
+	if err != nil {
+		return fmt.Errorf("read the tracker's cursor: %w", err)
+	}
+	position := cursor.Position
+	t.epoch = cursor.Epoch
+	mark, err := t.state.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	if mark.Generation != "" && mark.Position == position {
+		t.mark = mark
+		return nil
+	}
+	if t.mark, err = t.state.Reset(ctx, position); err != nil {
+		return err
+	}
+	t.metrics.epochs.Inc()
+	return t.fill(ctx)
+}
+
+// fill puts builds that are likely to change into an empty Redis.
+func (t *Tracker) fill(ctx context.Context) error {
+	const page = 500
+	since := time.Now().Add(-t.ttl)
+	after := ""
+	for filled := 0; filled < t.maxFill; filled += page {
+		rows, err := t.db.Recent(ctx, since, after, page)
+		if err != nil {
+			return fmt.Errorf("read recent builds: %w", err)
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		builds := make([]build.Encoded, len(rows))
+		for i, r := range rows {
+			builds[i] = build.Encoded{ID: r.ID, Data: r.Snapshot}
+		}
+		if t.mark, err = t.state.Save(ctx, t.mark, t.mark.Position, builds); err != nil {
+			return err
+		}
+		after = rows[len(rows)-1].ID
+	}
+	return nil
+}
+
+// poisonError is a failure that comes from an event, not from what is around:
+// it comes again however often the event is tried.
+type poisonError struct{ err error }
+
+func (e *poisonError) Error() string { return e.err.Error() }
+func (e *poisonError) Unwrap() error { return e.err }
+
+// step folds one batch and returns how many events it had. It runs to its end
+// even when ctx ends meanwhile.
+func (t *Tracker) step(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+	defer cancel()
+	q := db.ReadQuery{After: t.mark.Position, Limit: batchEvents}
+	if t.mark.Position < t.alone {
+		q.Limit = 1
+	}
+	events, err := t.db.ReadAll(ctx, q)
+	if err != nil {
+		return 0, fmt.Errorf("read events: %w", err)
+	}
+	if len(events) == 0 {
+		return 0, nil
+	}
+	began := time.Now()
+	last := &events[len(events)-1]
+	b := newBatch(t, last.Position)
+	err = b.run(ctx, events)
+	poison := new(poisonError)
+	switch {
+	case err == nil:
+		t.tries = 0
+	case !errors.As(err, &poison):
+		return 0, err
+	case len(events) > 1: // find out which one it is
+		t.alone = last.Position
+		return len(events), nil
+	default:
+		if t.tries++; t.tries < poisonTries {
+			return 0, err
+		}
+		if err := t.setAside(ctx, last.Position, err); err != nil {
+			return 0, err
+		}
+		t.tries = 0
+	}
+	t.metrics.folded(events, began)
+	return len(events), nil
+}
+
+// setAside moves on past an event that cannot be processed.
+func (t *Tracker) setAside(ctx context.Context, position int64, cause error) error {
+	b := newBatch(t, position)
+	b.aside = []db.Aside{{Position: position, Reason: cause.Error()}}
+	if err := b.write(ctx, nil); err != nil {
+		return err
+	}
+	t.metrics.setAside.Inc()
+	t.log.Error("an event cannot be processed and is set aside; 'build-tracker rebuild' tries it again", "position", position, "error", cause)
+	return nil
+}
+
+// sleep waits for d and says whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// backoff returns base, doubled with each failure after the first, up to limit.
+func backoff(failures int, base, limit time.Duration) time.Duration {
+	return min(base<<min(failures-1, 16), limit)
+}
+
+// jitter spreads d over half of it either way.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d)
+}
+
+// sometimes limits a log line that would repeat with every try.
+type sometimes struct{ last time.Time }
+
+func (s *sometimes) do(f func()) {
+	if now := time.Now(); now.Sub(s.last) > 10*time.Second {
+		s.last = now
+		f()
+	}
+}

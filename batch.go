@@ -1,0 +1,262 @@
+package buildtracker
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/buildkite"
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+// batch is the work of folding some events: the builds they touch, directly
+// or through other builds, and what follows.
+type batch struct {
+	t      *Tracker
+	to     int64 // the position it ends at
+	builds map[string]*change
+	aside  []db.Aside
+}
+
+// change is a build that a batch looks at.
+type change struct {
+	// b is nil when there is no such build. It is shared until edit.
+	b      *build.Build
+	edited bool
+	isNew  bool
+	// own: its own events, or a build that it triggered, changed it.
+	own bool
+	// streak: another build of its branch changed its streak.
+	streak bool
+	// newest: it is the latest failure of its row, as far as this batch looked.
+	newest bool
+	// before is how it stood when the batch began.
+	before standing
+}
+
+// standing is what other builds see of a build.
+type standing struct {
+	status build.Status
+	class  build.Class
+	branch string
+	failed bool // had finished as failed
+}
+
+func standingOf(b *build.Build) standing {
+	return standing{status: b.Status(), class: b.Class(), branch: b.Branch.V, failed: b.FirstFailed != build.Version{}}
+}
+
+func newBatch(t *Tracker, to int64) *batch {
+	return &batch{t: t, to: to, builds: make(map[string]*change)}
+}
+
+// run folds events and writes what follows. A failure that comes from the
+// events themselves is a *poisonError.
+func (b *batch) run(ctx context.Context, events []stream.Event) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			b.t.log.Error("panic while folding", "panic", r, "stack", string(debug.Stack()))
+			err = &poisonError{fmt.Errorf("panic: %v", r)}
+		}
+	}()
+	if err := b.fold(ctx, events); err != nil {
+		return err
+	}
+	return b.finish(ctx)
+}
+
+// finish derives what follows from the builds that were folded, and writes.
+func (b *batch) finish(ctx context.Context) error {
+	if err := b.lend(ctx); err != nil {
+		return err
+	}
+	if err := b.recount(ctx); err != nil {
+		return err
+	}
+	wants, err := b.react(ctx)
+	if err != nil {
+		return err
+	}
+	return b.write(ctx, wants)
+}
+
+func (b *batch) fold(ctx context.Context, events []stream.Event) error {
+	var ids []string
+	for i := range events {
+		if foldable(&events[i]) {
+			ids = append(ids, events[i].BuildID)
+		}
+	}
+	if err := b.load(ctx, ids); err != nil {
+		return err
+	}
+	for i := range events {
+		e := &events[i]
+		if !foldable(e) {
+			continue
+		}
+		c := b.builds[e.BuildID]
+		if c.b == nil {
+			c.b = build.New(e.BuildID, e.Organization, e.Pipeline, e.Number)
+			c.isNew, c.edited = true, true
+		}
+		if err := foldEvent(c.edit(), e); err != nil {
+			return err
+		}
+		c.own = true
+	}
+	return nil
+}
+
+// foldable says whether an event is one of Buildkite's about a build.
+func foldable(e *stream.Event) bool {
+	return e.BuildID != "" && (strings.HasPrefix(e.Type, "build.") || strings.HasPrefix(e.Type, "job."))
+}
+
+// foldEvent folds one event into its build. An event that is not Buildkite's
+// says nothing new.
+func foldEvent(into *build.Build, e *stream.Event) error {
+	if !foldable(e) {
+		return nil
+	}
+	facts, err := buildkite.Facts(e.Data)
+	if err != nil {
+		return &poisonError{fmt.Errorf("event %d (%s): %w", e.Position, e.Type, err)}
+	}
+	into.Apply(&facts)
+	into.LastSeq = max(into.LastSeq, e.Seq)
+	into.Rev = max(into.Rev, e.Position)
+	return nil
+}
+
+// edit returns the build to be changed: a copy of the batch's own.
+func (c *change) edit() *build.Build {
+	if !c.edited {
+		c.b, c.edited = c.b.Clone(), true
+	}
+	return c.b
+}
+
+// load makes the batch look at these builds: as the tracker holds them, else
+// as Redis does, else as their rows do. Each notes how it stands.
+func (b *batch) load(ctx context.Context, ids []string) error {
+	var looked, missing []string
+	for _, id := range ids {
+		if _, known := b.builds[id]; known || id == "" {
+			continue
+		}
+		c := &change{b: b.t.held[id]}
+		b.builds[id] = c
+		looked = append(looked, id)
+		if c.b == nil {
+			missing = append(missing, id)
+		}
+	}
+	inRedis, err := b.t.state.Load(ctx, b.t.mark, missing)
+	if err != nil {
+		return err
+	}
+	var inRows []string
+	for _, id := range missing {
+		if found := inRedis[id]; found != nil {
+			b.builds[id].b = found
+		} else {
+			inRows = append(inRows, id)
+		}
+	}
+	if err := b.loadRows(ctx, inRows); err != nil {
+		return err
+	}
+	for _, id := range looked {
+		if c := b.builds[id]; c.b != nil {
+			c.before = standingOf(c.b)
+		}
+	}
+	return nil
+}
+
+func (b *batch) loadRows(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := b.t.db.Builds(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("read build rows: %w", err)
+	}
+	for _, r := range rows {
+		found, err := build.Decode(r.Snapshot)
+		if err != nil {
+			return &poisonError{fmt.Errorf("row of build %s: %w", r.ID, err)}
+		}
+		b.builds[r.ID].b = found
+	}
+	return nil
+}
+
+// touched returns the ids of the builds that changed, in a fixed order.
+func (b *batch) touched() []string {
+	var ids []string
+	for id, c := range b.builds {
+		if c.own || c.streak {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// write stores what the batch did: Redis first, then the database, each only
+// if it stands where the batch began.
+func (b *batch) write(ctx context.Context, wants []db.Want) error {
+	t := b.t
+	ids := b.touched()
+	encoded := make([]build.Encoded, 0, len(ids))
+	rows := make([]db.Row, 0, len(ids))
+	for _, id := range ids {
+		changed := b.builds[id].b
+		data, err := build.Encode(changed)
+		if err != nil {
+			return &poisonError{err}
+		}
+		encoded = append(encoded, build.Encoded{ID: id, Data: data})
+		rows = append(rows, rowOf(changed, data))
+	}
+	mark, err := t.state.Save(ctx, t.mark, b.to, encoded)
+	if err != nil {
+		return err
+	}
+	err = t.db.Commit(ctx, db.Batch{
+		Cursor: trackerCursor, Epoch: t.epoch, From: t.mark.Position, To: b.to,
+		Rows: rows, Wants: wants, Aside: b.aside,
+	})
+	if err != nil {
+		return fmt.Errorf("commit batch: %w", err)
+	}
+	t.mark = mark
+	for _, id := range ids {
+		t.held[id] = b.builds[id].b
+	}
+	for id := range t.held { // any: what is needed is loaded again
+		if len(t.held) <= heldBuilds {
+			break
+		}
+		delete(t.held, id)
+	}
+	if len(wants) > 0 {
+		t.committed()
+	}
+	return nil
+}
+
+func rowOf(b *build.Build, data []byte) db.Row {
+	return db.Row{
+		ID: b.ID, Organization: b.Organization, Pipeline: b.Pipeline, Number: b.Number,
+		Branch: b.Branch.V, State: b.State, Status: b.Status(), Class: b.Class(), Streak: b.Streak,
+		ParentID: b.Parent.BuildID, CreatedAt: b.CreatedAt, FinishedAt: b.Latest.Time(),
+		Rev: b.Rev, Snapshot: data,
+	}
+}

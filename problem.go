@@ -1,0 +1,61 @@
+package buildtracker
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// problem is an error answer (RFC 9457). Detail is for people: it says what to
+// do. The cause goes to the log, not to the client.
+type problem struct {
+	Status     int      `json:"status"`
+	Title      string   `json:"title"`
+	Detail     string   `json:"detail,omitempty"`
+	Candidates []string `json:"candidates,omitempty"`
+
+	cause      error
+	retryAfter string
+}
+
+func (p *problem) Error() string {
+	if p.cause != nil {
+		return p.Detail + ": " + p.cause.Error()
+	}
+	return p.Detail
+}
+
+// fail returns a problem with the status's own title.
+func fail(status int, detail string) *problem {
+	return &problem{Status: status, Title: http.StatusText(status), Detail: detail}
+}
+
+// unavailable is a problem that goes away: the client may try again soon.
+func unavailable(detail string, cause error) *problem {
+	p := fail(http.StatusServiceUnavailable, detail)
+	p.cause, p.retryAfter = cause, "5"
+	return p
+}
+
+func (p *problem) write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if p.retryAfter != "" {
+		h.Set("Retry-After", p.retryAfter)
+	}
+	w.WriteHeader(p.Status)
+	body, _ := json.Marshal(p) // plain fields marshal
+	w.Write(append(body, '\n'))
+}
+
+// writeJSON answers 200 with v.
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(append(body, '\n'))
+	return nil
+}

@@ -1,0 +1,92 @@
+package buildtracker
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/notify"
+)
+
+// A Reactor says what follows from a build that a batch touched. It is pure,
+// apart from the clock it was given, and is called again for the same build
+// when a batch is done again: what it returns is what is wanted, not what to do.
+type Reactor func(Touched) []db.Want
+
+// Touched is a build that a batch touched, as it will be committed.
+type Touched struct {
+	Build *build.Build
+	// Parent is the build that triggered it; nil if there is none, or it is not
+	// known.
+	Parent *build.Build
+	// StreakOnly: nothing changed but its streak, because of another build.
+	StreakOnly bool
+	// NewestOfRow: it is the latest failure of its row. Known when StreakOnly.
+	NewestOfRow bool
+}
+
+// react asks the reactors about every build that was touched, and about
+// triggered builds whose parent came to be known or changed how it stands.
+func (b *batch) react(ctx context.Context) ([]db.Want, error) {
+	ids := b.touched()
+	var children, parents []string
+	for _, id := range ids {
+		c := b.builds[id]
+		if c.own && (c.isNew || c.before != standingOf(c.b)) {
+			for child := range c.b.Children {
+				children = append(children, child)
+			}
+		}
+	}
+	if err := b.load(ctx, children); err != nil {
+		return nil, err
+	}
+	ids = append(ids, children...)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	for _, id := range ids {
+		if c := b.builds[id]; c.b != nil {
+			parents = append(parents, c.b.Parent.BuildID)
+		}
+	}
+	if err := b.load(ctx, parents); err != nil {
+		return nil, err
+	}
+
+	var wants []db.Want
+	for _, id := range ids {
+		c := b.builds[id]
+		if c.b == nil {
+			continue
+		}
+		touched := Touched{Build: c.b, StreakOnly: c.streak && !c.own, NewestOfRow: c.newest}
+		if parent := b.builds[c.b.Parent.BuildID]; parent != nil {
+			touched.Parent = parent.b
+		}
+		for _, r := range b.t.reactors {
+			wants = append(wants, r(touched)...)
+		}
+	}
+	return wants, nil
+}
+
+// noticeKind is the one kind of notice there is: a build failed.
+const noticeKind = "failed"
+
+// noticeReactor wants a message for a build that failed, and has it follow the
+// build from then on.
+func noticeReactor(policy notify.Policy, now func() time.Time) Reactor {
+	return func(t Touched) []db.Want {
+		d := notify.Decide(notify.Input{
+			Build: t.Build, Parent: t.Parent,
+			StreakOnly: t.StreakOnly, NewestOfRow: t.NewestOfRow,
+			Now: now(), Policy: policy,
+		})
+		if d.Action == notify.None {
+			return nil
+		}
+		return []db.Want{{BuildID: t.Build.ID, Kind: noticeKind, Rev: t.Build.Rev, Create: d.Action == notify.Announce}}
+	}
+}

@@ -1,0 +1,291 @@
+package buildtracker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/buildkite"
+	"github.com/build-tracker/build-tracker/config"
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/notify"
+)
+
+// Options are what a program that runs a server brings along.
+type Options struct {
+	Logger  *slog.Logger // nil logs nothing
+	Version string
+}
+
+const (
+	// redisNamespace begins every key in Redis.
+	redisNamespace = "build-tracker"
+	maxRedisBuilds = 10_000
+	// drainTimeout bounds how long a stopping server finishes what it began.
+	drainTimeout = 15 * time.Second
+)
+
+// Server is one replica: it takes deliveries, folds when it has the lease,
+// sends notices and answers the API.
+type Server struct {
+	log     *slog.Logger
+	cfg     *config.Config
+	db      db.Store
+	redis   redis.UniversalClient
+	tracker *Tracker
+	sender  *notify.Sender
+	slack   *notify.Slack // nil without a token
+	metrics *metrics
+	health  *health
+
+	listener, admin net.Listener
+	public, private http.Handler
+	// closers release what New took, the last first.
+	closers []func() error
+}
+
+// New connects to the stores and opens the listeners, so that a failure to
+// start is one error. The server takes no request before Run.
+func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err error) {
+	s := &Server{log: opts.Logger, cfg: cfg, metrics: newMetrics()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+
+	if s.db, err = openStore(ctx, cfg, s.log); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.db.Close)
+	if s.redis, err = s.openRedis(ctx); err != nil {
+		return nil, err
+	}
+	messenger, err := s.messenger()
+	if err != nil {
+		return nil, err
+	}
+	s.sender = notify.NewSender(notify.SenderOptions{
+		Queue: noticeQueue{s.db}, Builds: committedBuilds{s.db}, Messenger: messenger,
+		ExternalURL: cfg.ExternalURL, Logger: s.log,
+		Count: func(result string) { s.metrics.notices.WithLabelValues(result).Inc() },
+	})
+	s.tracker = newTracker(s.db, s.redis, trackerOptions{
+		Logger: s.log, Metrics: s.metrics, BuildTTL: cfg.BuildTTL,
+		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
+		Committed: s.sender.Wake,
+	})
+	s.health = newHealth(s)
+	if err := s.routes(); err != nil {
+		return nil, err
+	}
+
+	if s.listener, err = listen(ctx, cfg.ListenAddr); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, closeListener(s.listener))
+	if cfg.AdminAddr != "" {
+		if s.admin, err = listen(ctx, cfg.AdminAddr); err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, closeListener(s.admin))
+	}
+	return s, nil
+}
+
+func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.Store, error) {
+	if cfg.DatabaseURL == "" {
+		return db.OpenSQLite(ctx, db.SQLiteOptions{Dir: cfg.DataDir, Logger: log})
+	}
+	return db.OpenPostgres(ctx, db.PostgresOptions{URL: cfg.DatabaseURL.Value(), Logger: log})
+}
+
+// openRedis connects to Redis, or starts one inside this process. A Redis that
+// does not answer is no reason not to start: deliveries are taken without it.
+func (s *Server) openRedis(ctx context.Context) (redis.UniversalClient, error) {
+	url := s.cfg.RedisURL.Value()
+	if url == "" {
+		embedded, err := startEmbeddedRedis()
+		if err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, embedded.close)
+		url = embedded.url
+	}
+	client, err := dialRedis(url)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, client.Close)
+	return client, nil
+}
+
+// messenger is Slack when there is a token, else the log.
+func (s *Server) messenger() (notify.Messenger, error) {
+	if s.cfg.SlackToken == "" {
+		return notify.NewLogMessenger(s.log), nil
+	}
+	var err error
+	s.slack, err = notify.NewSlack(notify.SlackOptions{
+		Token: s.cfg.SlackToken.Value(), Channel: s.cfg.SlackChannel, APIURL: s.cfg.SlackAPIURL,
+		Debug: s.cfg.SlackDebug, Logger: s.log,
+	})
+	return s.slack, err
+}
+
+// trackerOptions are the tracker's collaborators.
+type trackerOptions struct {
+	Logger    *slog.Logger
+	Metrics   *metrics
+	BuildTTL  time.Duration
+	Policy    notify.Policy
+	Committed func()
+}
+
+func newTracker(store foldStore, client redis.UniversalClient, opts trackerOptions) *Tracker {
+	state := build.NewStore(client, build.StoreOptions{Namespace: redisNamespace, TTL: opts.BuildTTL, MaxBuilds: maxRedisBuilds})
+	return &Tracker{
+		db: store, state: state, lease: state.NewLease(leaseTTL),
+		reactors: []Reactor{noticeReactor(opts.Policy, time.Now)},
+		log:      opts.Logger, metrics: opts.Metrics, ttl: opts.BuildTTL, maxFill: maxRedisBuilds,
+		committed: opts.Committed, wake: make(chan struct{}, 1),
+		rebuilds: make(chan *rebuildRequest),
+	}
+}
+
+// routes makes the handlers of the two listeners, which are one unless
+// ADMIN_ADDR is set.
+func (s *Server) routes() error {
+	verifier, err := buildkite.NewVerifier(s.cfg.WebhookTokens.Values(), nil)
+	if err != nil {
+		return fmt.Errorf("BUILDKITE_WEBHOOK_TOKEN: %w", err)
+	}
+	may := newAccess(s.cfg.APITokens.Values(), s.cfg.DebugPassword.Value(), s.cfg.Production)
+	a := &api{db: s.db, access: may}
+	public := http.NewServeMux()
+	public.Handle("POST /buildkite", &webhook{
+		events: s.db, verifier: verifier, open: len(s.cfg.WebhookTokens) == 0,
+		memory: semaphore.NewWeighted(maxInFlight), recorded: s.tracker.Wake,
+		metrics: s.metrics, log: s.log,
+	})
+	reads := func(h handler) http.Handler { return s.handle(may.reader, h) }
+	public.Handle("GET /api/builds", reads(a.list))
+	public.Handle("GET /api/builds/{organization}/{pipeline}/{number}", reads(a.build))
+	public.Handle("GET /api/builds/{organization}/{pipeline}/{number}/events", reads(a.buildEvents))
+	public.Handle("GET /api/events", reads(a.events))
+
+	private := public
+	if s.cfg.AdminAddr != "" {
+		private = http.NewServeMux()
+		s.private = s.around(private)
+	}
+	anyone := func(*http.Request) *problem { return nil }
+	private.Handle("GET /-/healthz", s.handle(anyone, s.health.alive))
+	private.Handle("GET /-/readyz", s.handle(anyone, s.health.ready(may)))
+	private.Handle("GET /metrics", s.handle(may.metrics, s.health.metrics))
+	private.Handle("GET /-/debug/{number}", s.handle(may.debugger, a.debug))
+	private.Handle("POST /-/rebuild", s.handle(may.reader, s.rebuild))
+	s.public = s.around(public)
+	return nil
+}
+
+// Addr returns where the server listens, as host:port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Run serves until ctx ends, then drains: it stops accepting, finishes the
+// batch and the messages under way, hands the lease over, and closes the
+// stores. It returns nil after a clean stop.
+func (s *Server) Run(ctx context.Context) error {
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if s.slack != nil {
+		s.slack.Check(running)
+	}
+
+	var work sync.WaitGroup
+	work.Go(func() { s.tracker.Run(running) })
+	if s.cfg.Notices {
+		work.Go(func() { s.sender.Run(running) })
+	}
+	work.Go(func() { s.health.watch(running) })
+
+	var servers []*http.Server
+	var serving sync.WaitGroup
+	serve := func(l net.Listener, h http.Handler) {
+		server := newHTTPServer(h, s.log)
+		servers = append(servers, server)
+		serving.Go(func() {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				stop(fmt.Errorf("serve %s: %w", l.Addr(), err))
+			}
+		})
+	}
+	serve(s.listener, s.public)
+	if s.admin != nil {
+		serve(s.admin, s.private)
+		s.log.Info("listening for operators", "addr", s.admin.Addr().String())
+	}
+	s.log.Info("listening", "addr", s.Addr())
+
+	<-running.Done()
+	s.health.drain()
+	s.log.Info("stopping: what is under way is finished first")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	var errs []error
+	if cause := context.Cause(running); ctx.Err() == nil {
+		errs = append(errs, cause)
+	}
+	for _, server := range servers {
+		if err := server.Shutdown(drain); err != nil {
+			errs = append(errs, fmt.Errorf("drain requests: %w", err), server.Close())
+		}
+	}
+	serving.Wait()
+	work.Wait()
+	errs = append(errs, s.Close())
+	return errors.Join(errs...)
+}
+
+// Close releases everything. It is safe to call again, and needed only where
+// Run was not called.
+func (s *Server) Close() error {
+	var errs []error
+	for len(s.closers) > 0 {
+		last := len(s.closers) - 1
+		closer := s.closers[last]
+		s.closers = s.closers[:last]
+		errs = append(errs, closer())
+	}
+	return errors.Join(errs...)
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s, choose another address with LISTEN_ADDR, PORT or ADMIN_ADDR: %w", addr, err)
+	}
+	return l, nil
+}
+
+// closeListener closes l unless the HTTP server did.
+func closeListener(l net.Listener) func() error {
+	return func() error {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}

@@ -1,0 +1,175 @@
+package buildtracker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/build-tracker/build-tracker/buildkite"
+	"github.com/build-tracker/build-tracker/db"
+)
+
+const (
+	maxBody = 5 << 20
+	// maxInFlight bounds the bodies in memory at one time, in bytes.
+	maxInFlight = 256 << 20
+	// appendTimeout leaves a second of the five that Buildkite waits.
+	appendTimeout = 4 * time.Second
+)
+
+// appender makes deliveries durable.
+type appender interface {
+	Append(ctx context.Context, d db.Delivery) (db.Appended, error)
+}
+
+// webhook takes Buildkite's deliveries: POST /buildkite. A delivery is answered
+// 200 after it is durable, and not before.
+type webhook struct {
+	events   appender
+	verifier *buildkite.Verifier
+	// open: no token is configured, deliveries are taken from this machine.
+	open     bool
+	envKeep  []string
+	memory   *semaphore.Weighted
+	recorded func()
+	metrics  *metrics
+	log      *slog.Logger
+}
+
+func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	result, p := h.take(w, r)
+	h.metrics.deliveries.WithLabelValues(result).Inc()
+	if p != nil {
+		level := slog.LevelInfo
+		if p.Status >= 500 {
+			level = slog.LevelWarn
+		}
+		h.log.Log(r.Context(), level, "delivery refused", "status", p.Status, "why", p.Detail, "cause", p.cause, "remote", r.RemoteAddr)
+		p.write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	io.WriteString(w, `{"status":"`+result+`"}`+"\n")
+}
+
+// take records one delivery and returns what became of it, in the words of the
+// metric; the problem is nil for recorded, duplicate and ignored.
+func (h *webhook) take(w http.ResponseWriter, r *http.Request) (string, *problem) {
+	ctx, cancel := context.WithTimeout(r.Context(), appendTimeout)
+	defer cancel()
+	if p := h.precheck(r); p != nil {
+		return "unauthorized", p
+	}
+	size := r.ContentLength
+	if size > maxBody {
+		return "too_large", tooLarge()
+	}
+	if size < 0 {
+		size = maxBody
+	}
+	if err := h.memory.Acquire(ctx, size); err != nil {
+		return "unavailable", unavailable("Too many deliveries are being read. Send this one again.", err)
+	}
+	defer h.memory.Release(size)
+	body, p := read(w, r, size)
+	if p != nil {
+		if p.Status == http.StatusRequestEntityTooLarge {
+			return "too_large", p
+		}
+		return "invalid", p
+	}
+	if !h.open {
+		if err := h.verifier.Verify(r.Header, body); err != nil {
+			return "unauthorized", notAuthentic(err)
+		}
+	}
+	return h.record(ctx, r.Header.Get("X-Buildkite-Event"), body)
+}
+
+// precheck refuses what needs no look at the body.
+func (h *webhook) precheck(r *http.Request) *problem {
+	if h.open {
+		if !loopback(r) {
+			return unauthorized("Without a webhook token, deliveries are taken from this machine only. Set BUILDKITE_WEBHOOK_TOKEN to the token of the webhook in Buildkite.")
+		}
+		return nil
+	}
+	if r.Header.Get("X-Buildkite-Signature") == "" {
+		if err := h.verifier.Verify(r.Header, nil); err != nil {
+			return notAuthentic(err)
+		}
+	}
+	return nil
+}
+
+func notAuthentic(err error) *problem {
+	p := unauthorized("The delivery is not authentic. Its token or signature must be made with BUILDKITE_WEBHOOK_TOKEN, the token of the webhook in Buildkite.")
+	p.cause = err
+	return p
+}
+
+func tooLarge() *problem {
+	return fail(http.StatusRequestEntityTooLarge, "The body is larger than 5 MiB. Buildkite sends no such delivery: look what is posting here.")
+}
+
+func read(w http.ResponseWriter, r *http.Request, size int64) ([]byte, *problem) {
+	body := make([]byte, 0, min(size, 64<<10)+512)
+	limited := http.MaxBytesReader(w, r.Body, maxBody)
+	for {
+		n, err := limited.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if err == io.EOF {
+			return body, nil
+		}
+		if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
+			return nil, tooLarge()
+		}
+		if err != nil {
+			p := fail(http.StatusBadRequest, "The body ended early. Send the delivery again.")
+			p.cause = err
+			return nil, p
+		}
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+	}
+}
+
+func (h *webhook) record(ctx context.Context, event string, body []byte) (string, *problem) {
+	if event == "" {
+		return "invalid", fail(http.StatusBadRequest, "There is no X-Buildkite-Event header. Buildkite sends it with each delivery.")
+	}
+	d, err := buildkite.Parse(body, buildkite.Options{EnvKeep: h.envKeep})
+	if err != nil {
+		return "invalid", fail(http.StatusBadRequest, err.Error())
+	}
+	if d.Event != event {
+		return "invalid", fail(http.StatusBadRequest, "The X-Buildkite-Event header differs from the body's event. They must be the same.")
+	}
+	if d.Kind == buildkite.Ignored {
+		return "ignored", nil
+	}
+	began := time.Now()
+	at, err := h.events.Append(ctx, db.Delivery{
+		Key: d.Key, Organization: d.Organization, Pipeline: d.Pipeline, Number: d.Number,
+		BuildID: d.BuildID, Type: d.Event, Data: d.Data,
+	})
+	switch {
+	case errors.Is(err, db.ErrRefused):
+		p := fail(http.StatusBadRequest, "The store cannot hold this delivery. Nothing of it was recorded; sending it again does not help.")
+		p.cause = err
+		return "invalid", p
+	case err != nil:
+		return "unavailable", unavailable("The delivery could not be made durable now. Send it again; if it was recorded after all, it counts once.", err)
+	case at.Duplicate:
+		return "duplicate", nil
+	}
+	h.metrics.append.Observe(time.Since(began).Seconds())
+	h.recorded()
+	return "recorded", nil
+}
