@@ -40,7 +40,7 @@ type foldStore interface {
 	Recent(ctx context.Context, since time.Time, afterID string, limit int) ([]db.Row, error)
 	BuildIDs(ctx context.Context, after string, limit int) ([]string, error)
 	CountBuilds(ctx context.Context) (int64, error)
-	ClearSetAside(ctx context.Context, buildIDs []string) error
+	ClearSetAside(ctx context.Context, buildID string) error
 }
 
 // Tracker folds the stream's events into builds and has the reactors say what

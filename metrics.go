@@ -1,11 +1,13 @@
 package buildtracker
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/build-tracker/build-tracker/notify"
 	"github.com/build-tracker/build-tracker/stream"
 )
 
@@ -23,6 +25,9 @@ type metrics struct {
 	lease         prometheus.Gauge
 	lag           prometheus.Gauge
 	notices       *prometheus.CounterVec
+	slackCalls    *prometheus.HistogramVec
+	degraded      *prometheus.CounterVec
+	noticePanics  prometheus.Counter
 	noticesDue    prometheus.Gauge
 	eventsSetBack prometheus.Gauge
 }
@@ -64,15 +69,24 @@ func newMetrics() *metrics {
 		}),
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "buildtracker_notices_total",
-			Help: "Notices by result, as this replica sent them.",
+			Help: "Claimed notices by how the work on them ended: posted, updated, unchanged, unsaid, postponed, lost, unrecorded.",
 		}, []string{"result"}),
+		slackCalls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "buildtracker_notice_call_seconds", Help: "Calls to Slack by method and outcome.", Buckets: latency,
+		}, []string{"method", "outcome"}),
+		degraded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "buildtracker_notices_refused_total", Help: "Messages that Slack refused in this form; a plainer one was tried.",
+		}, []string{"form"}),
+		noticePanics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "buildtracker_notice_panics_total", Help: "Notices whose sending panicked; they are tried again.",
+		}),
 		noticesDue: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "buildtracker_notices_due", Help: "Notices that are wanted and not sent yet.",
 		}),
 	}
 	m.registry.MustRegister(
 		m.deliveries, m.append, m.foldLatency, m.batch, m.foldedEvents, m.setAside, m.eventsSetBack,
-		m.epochs, m.lease, m.lag, m.notices, m.noticesDue,
+		m.epochs, m.lease, m.lag, m.notices, m.slackCalls, m.degraded, m.noticePanics, m.noticesDue,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -85,5 +99,17 @@ func (m *metrics) folded(events []stream.Event, began time.Time) {
 	m.foldedEvents.Add(float64(len(events)))
 	for i := range events {
 		m.foldLatency.Observe(now.Sub(events[i].Time).Seconds())
+	}
+}
+
+// sender returns what counts the work of the sender of notices.
+func (m *metrics) sender() notify.Metrics {
+	return notify.Metrics{
+		Called: func(method string, outcome notify.Outcome, took time.Duration) {
+			m.slackCalls.WithLabelValues(method, cmp.Or(string(outcome), "ok")).Observe(took.Seconds())
+		},
+		Ended:    func(r notify.Result) { m.notices.WithLabelValues(string(r)).Inc() },
+		Degraded: func(l notify.Level) { m.degraded.WithLabelValues(l.String()).Inc() },
+		Panicked: m.noticePanics.Inc,
 	}
 }

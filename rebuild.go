@@ -160,7 +160,12 @@ func (t *Tracker) rebuildSome(ctx context.Context, ids []string) error {
 	if err := b.write(ctx, nil); err != nil {
 		return err
 	}
-	return t.db.ClearSetAside(ctx, whole)
+	for _, id := range whole {
+		if err := t.db.ClearSetAside(ctx, id); err != nil {
+			return fmt.Errorf("clear what was set aside: %w", err)
+		}
+	}
+	return nil
 }
 
 // refold computes a build from its events, and says whether all of them could

@@ -101,7 +101,7 @@ func (b *batch) recount(ctx context.Context) error {
 		if !c.own {
 			continue
 		}
-		if branch := c.b.Branch.V; c.isNew || c.before.class != c.b.Class() || c.before.branch != branch {
+		if branch := c.b.Branch.V; c.before.class != c.b.Class() || c.before.branch != branch {
 			include(c.b, branch)
 			if c.before.branch != branch {
 				include(c.b, c.before.branch)

@@ -73,14 +73,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 	if s.redis, err = s.openRedis(ctx); err != nil {
 		return nil, err
 	}
-	messenger, err := s.messenger()
-	if err != nil {
-		return nil, err
-	}
 	s.sender = notify.NewSender(notify.SenderOptions{
-		Queue: noticeQueue{s.db}, Builds: committedBuilds{s.db}, Messenger: messenger,
-		ExternalURL: cfg.ExternalURL, Logger: s.log,
-		Count: func(result string) { s.metrics.notices.WithLabelValues(result).Inc() },
+		Queue: noticeQueue{s.db}, Builds: committedBuilds{s.db}, Messenger: s.messenger(),
+		ExternalURL: cfg.ExternalURL, Logger: s.log, Metrics: s.metrics.sender(),
 	})
 	s.tracker = newTracker(s.db, s.redis, trackerOptions{
 		Logger: s.log, Metrics: s.metrics, BuildTTL: cfg.BuildTTL,
@@ -107,7 +102,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 
 func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.Store, error) {
 	if cfg.DatabaseURL == "" {
-		return db.OpenSQLite(ctx, db.SQLiteOptions{Dir: cfg.DataDir, Logger: log})
+		return db.OpenSQLite(ctx, db.SQLiteOptions{Dir: cfg.DataDir})
 	}
 	return db.OpenPostgres(ctx, db.PostgresOptions{URL: cfg.DatabaseURL.Value(), Logger: log})
 }
@@ -133,16 +128,15 @@ func (s *Server) openRedis(ctx context.Context) (redis.UniversalClient, error) {
 }
 
 // messenger is Slack when there is a token, else the log.
-func (s *Server) messenger() (notify.Messenger, error) {
+func (s *Server) messenger() notify.Messenger {
 	if s.cfg.SlackToken == "" {
-		return notify.NewLogMessenger(s.log), nil
+		return &notify.LogMessenger{Logger: s.log}
 	}
-	var err error
-	s.slack, err = notify.NewSlack(notify.SlackOptions{
+	s.slack = notify.NewSlack(notify.SlackOptions{
 		Token: s.cfg.SlackToken.Value(), Channel: s.cfg.SlackChannel, APIURL: s.cfg.SlackAPIURL,
 		Debug: s.cfg.SlackDebug, Logger: s.log,
 	})
-	return s.slack, err
+	return s.slack
 }
 
 // trackerOptions are the tracker's collaborators.
@@ -210,11 +204,11 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 func (s *Server) Run(ctx context.Context) error {
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	if s.slack != nil {
-		s.slack.Check(running)
-	}
 
 	var work sync.WaitGroup
+	if s.slack != nil {
+		work.Go(func() { s.checkSlack(running) })
+	}
 	work.Go(func() { s.tracker.Run(running) })
 	if s.cfg.Notices {
 		work.Go(func() { s.sender.Run(running) })
@@ -270,6 +264,13 @@ func (s *Server) Close() error {
 		errs = append(errs, closer())
 	}
 	return errors.Join(errs...)
+}
+
+// checkSlack says at start what notices would fail of.
+func (s *Server) checkSlack(ctx context.Context) {
+	if err := s.slack.Check(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("Slack cannot be asked who we are; notices are tried all the same", "error", err)
+	}
 }
 
 func listen(ctx context.Context, addr string) (net.Listener, error) {

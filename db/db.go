@@ -38,7 +38,8 @@ var (
 )
 
 // Store is one event store. PostgreSQL and SQLite implement it alike; package
-// dbtest holds them to it. Consumers ask for the few methods they use.
+// dbtest holds them to it. Consumers ask for the few methods they use. A limit
+// is at most 10000; 0 is 1000.
 type Store interface {
 	// Append makes one delivery durable and returns where it stands. Calls that
 	// arrive while a commit runs share the next one. A delivery whose key is
@@ -73,8 +74,8 @@ type Store interface {
 	// (Class not None) below from, then all with number >= from up to, and
 	// without, the first with ClassPassed above to. Only the columns, no Snapshot.
 	Branch(ctx context.Context, branches []BranchQuery) ([][]Row, error)
-	// Find returns the rows at an address, the newest first. An empty pipeline
-	// finds the number in every pipeline.
+	// Find returns the rows at an address, the newest first, 1000 at most. An
+	// empty organization or pipeline finds the number in every one.
 	Find(ctx context.Context, organization, pipeline string, number int64) ([]Row, error)
 	// List returns rows newest first (created_at, then id, descending).
 	List(ctx context.Context, q ListQuery) ([]Row, error)
@@ -83,6 +84,9 @@ type Store interface {
 	Recent(ctx context.Context, since time.Time, afterID string, limit int) ([]Row, error)
 	// AllBuilds returns rows in order of id after afterID: what a rebuild walks.
 	AllBuilds(ctx context.Context, afterID string, limit int) ([]Row, error)
+	// BuildIDs returns, in order and after one of them, the ids of builds that have
+	// events, a row, or both.
+	BuildIDs(ctx context.Context, after string, limit int) ([]string, error)
 	// CountBuilds returns how many build rows there are.
 	CountBuilds(ctx context.Context) (int64, error)
 
@@ -112,8 +116,8 @@ type Store interface {
 
 	// Ping says whether the store can take an append now.
 	Ping(ctx context.Context) error
-	// Close waits for what is being committed, refuses the rest, and releases
-	// everything.
+	// Close commits what waits, refuses what comes later with ErrClosed, and
+	// releases everything.
 	Close() error
 }
 

@@ -1,0 +1,111 @@
+// Command build-tracker takes Buildkite's webhooks, keeps what they say, and
+// tells people about failed builds.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker; empty when it was not.
+var version string
+
+// Exit codes.
+const (
+	exitFailed = 1 // the command could not do its work
+	exitUsage  = 2 // the command line or the configuration is wrong
+)
+
+type cli struct {
+	Serve   serveCommand   `cmd:"" help:"Run the server: webhooks in; state, events and notices out."`
+	Rebuild rebuildCommand `cmd:"" help:"Recompute the state of every build from the event stream."`
+	Migrate migrateCommand `cmd:"" help:"Apply database migrations and exit."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+const description = `Tracks Buildkite's builds: what failed, since when, and who should know.
+
+Every flag has an environment variable; the flag wins. SANITY_CHECK=true has any command exit at once: the program runs.`
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run returns the exit code.
+func run(args []string) int {
+	if sane, err := strconv.ParseBool(os.Getenv("SANITY_CHECK")); err == nil && sane {
+		return 0
+	}
+	parser, err := kong.New(&cli{},
+		kong.Name("build-tracker"),
+		kong.Description(description),
+		kong.Vars{"version": programVersion()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		return report(os.Stderr, "", err)
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return report(os.Stderr, selected(err), usageError{err})
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal ends the work in order, the second one the program.
+	context.AfterFunc(ctx, stop)
+	command.BindTo(ctx, (*context.Context)(nil))
+	return report(os.Stderr, command.Selected().Name, command.Run(terminal{stdout: os.Stdout, stderr: os.Stderr}))
+}
+
+// usageError is an error in what the program was told.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// report writes an error for people to read, a line a problem, and returns the
+// exit code.
+func report(w io.Writer, command string, err error) int {
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "build-tracker: %s\n", strings.TrimRight(line, "\n"))
+	}
+	var usage usageError
+	if !errors.As(err, &usage) {
+		return exitFailed
+	}
+	fmt.Fprintf(w, "`%s --help` lists the flags and their variables.\n", strings.TrimSpace("build-tracker "+command))
+	return exitUsage
+}
+
+// selected returns the command that a wrong command line names, or "".
+func selected(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
+		return parse.Context.Selected().Name
+	}
+	return ""
+}
+
+// programVersion is what the linker was told, else what the module is.
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

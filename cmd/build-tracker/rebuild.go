@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	buildtracker "github.com/build-tracker/build-tracker"
+	"github.com/build-tracker/build-tracker/config"
+)
+
+// rebuildCommand recomputes builds from their events.
+type rebuildCommand struct{ config.RebuildFlags }
+
+// Help is what `rebuild --help` says above its flags.
+func (rebuildCommand) Help() string {
+	return `Recomputes every build from its recorded events, in the database and in Redis. No event is recorded and no notice is sent for it. Interrupted, it has done no harm: run it again.
+
+On PostgreSQL it works on the stores itself, beside running servers. Where a running server holds the data folder, that server does the work: --url says where it is.`
+}
+
+// Run rebuilds, on the stores or through the server that holds them.
+func (c *rebuildCommand) Run(ctx context.Context, t terminal) error {
+	cfg, client, err := c.Config()
+	if err != nil {
+		return usageError{err}
+	}
+	progress := newProgress(t)
+	opts := buildtracker.Options{Logger: t.logger(cfg.Log), Version: programVersion()}
+	err = buildtracker.Rebuild(ctx, cfg, opts, progress.set)
+	if errors.Is(err, buildtracker.ErrLocked) {
+		remote := remoteRebuild{http: http.DefaultClient, server: *client}
+		err = remote.run(ctx, progress.set)
+	}
+	progress.end()
+	if ctx.Err() != nil {
+		return errors.New("rebuild: interrupted; it has done no harm, run it again")
+	}
+	if err != nil {
+		return fmt.Errorf("rebuild: %w", err)
+	}
+	fmt.Fprintf(t.stdout, "Rebuilt %d builds.\n", progress.total)
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/build-tracker/build-tracker/config"
+)
+
+// maxAnswer bounds what is read of an error, or of one line of progress, in
+// bytes.
+const maxAnswer = 64 << 10
+
+// remoteRebuild has a running server rebuild.
+type remoteRebuild struct {
+	http   *http.Client
+	server config.Client
+}
+
+// run asks for a rebuild and hands its progress on until it ends.
+func (r *remoteRebuild) run(ctx context.Context, progress func(done, total int64)) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.server.URL+"/-/rebuild", nil)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", r.server.URL, err)
+	}
+	if token := r.server.Token.Value(); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := r.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("a running server holds the data folder, but it cannot be asked: %w (name its address with --url)", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return r.refused(resp)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxAnswer)
+	for lines.Scan() {
+		var line struct {
+			Done     int64  `json:"done"`
+			Total    int64  `json:"total"`
+			Finished bool   `json:"finished"`
+			Error    string `json:"error"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return fmt.Errorf("%s answers something else than progress: %w", r.server.URL, err)
+		}
+		if line.Error != "" {
+			return errors.New(line.Error)
+		}
+		progress(line.Done, line.Total)
+		if line.Finished {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s ended the answer before the rebuild: %w", r.server.URL, cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
+}
+
+// refused says why the server did not begin.
+func (r *remoteRebuild) refused(resp *http.Response) error {
+	var problem struct {
+		Title  string `json:"title"`
+		Detail string `json:"detail"`
+	}
+	// An answer that is no problem document leaves the status to tell.
+	_ = json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&problem)
+	reason := cmp.Or(problem.Detail, problem.Title, resp.Status)
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		reason += " (--token names one of its BUILDTRACKER_API_TOKENS)"
+	case http.StatusNotFound:
+		reason += " (where the server has an ADMIN_ADDR, --url names that)"
+	}
+	return fmt.Errorf("%s refuses: %s", r.server.URL, reason)
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/build-tracker/build-tracker/config"
+)
+
+// terminal is where a command writes: results to stdout, logs and progress to
+// stderr.
+type terminal struct {
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// interactive says whether a person looks at stderr.
+func (t terminal) interactive() bool {
+	f, ok := t.stderr.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func (t terminal) logger(cfg config.Log) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.Level}
+	if cfg.Format == config.LogText || cfg.Format == config.LogAuto && t.interactive() {
+		return slog.New(slog.NewTextHandler(t.stderr, opts))
+	}
+	return slog.New(slog.NewJSONHandler(t.stderr, opts))
+}

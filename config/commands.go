@@ -1,0 +1,34 @@
+package config
+
+import (
+	"cmp"
+	"strings"
+)
+
+// Config returns how to rebuild: on the stores themselves, and through a server
+// that holds them. What is the server's alone is zero in the first.
+func (f RebuildFlags) Config() (*Config, *Client, error) {
+	var p problems
+	c := &Config{}
+	p.stores(c, f.StoreFlags)
+	p.notices(c, f.NoticeFlags)
+	p.log(c, f.LogFlags)
+	return c, p.client(f.ClientFlags), p.err()
+}
+
+// Config returns the configuration of a migration: what is the server's alone is
+// zero.
+func (f MigrateFlags) Config() (*Config, error) {
+	var p problems
+	c := &Config{}
+	p.stores(c, f.StoreFlags)
+	p.log(c, f.LogFlags)
+	return c, p.err()
+}
+
+func (p *problems) client(f ClientFlags) *Client {
+	return &Client{
+		URL:   p.webURL("BUILDTRACKER_URL", cmp.Or(strings.TrimSpace(f.URL), defaultURL)),
+		Token: p.secret("BUILDTRACKER_TOKEN", f.Token, f.TokenFile),
+	}
+}

@@ -1,0 +1,198 @@
+package dbtest
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/build-tracker/build-tracker/db"
+)
+
+var cursors = map[string]func(*testing.T, db.Store){
+	"a cursor starts at the beginning":          testNewCursor,
+	"a batch moves its cursor":                  testCommit,
+	"a fenced batch writes nothing":             testFence,
+	"of two trackers one commits":               testOneTracker,
+	"a rewrite starts an epoch":                 testRewrite,
+	"a rewrite elsewhere is fenced":             testRewriteFenced,
+	"a rewrite may come first":                  testRewriteFirst,
+	"events are set aside":                      testSetAside,
+	"no text blocks the tracker":                testDirtyBatch,
+	"an empty batch may move the cursor":        func(t *testing.T, s db.Store) { commit(t, s, 0, 9, db.Batch{}) },
+	"a batch may name a build and notice twice": testRepeats,
+}
+
+// commit writes b for the cursor tracker, in epoch 1.
+func commit(t *testing.T, s db.Store, from, to int64, b db.Batch) {
+	t.Helper()
+	b.Cursor, b.Epoch, b.From, b.To = "tracker", 1, from, to
+	noError(t, s.Commit(t.Context(), b))
+}
+
+func wantCursor(t *testing.T, s db.Store, name string, want db.Cursor) {
+	t.Helper()
+	if diff := cmp.Diff(want, must(s.Cursor(t.Context(), name))(t)); diff != "" {
+		t.Errorf("cursor %s: %s", name, diff)
+	}
+}
+
+func testNewCursor(t *testing.T, s db.Store) {
+	wantCursor(t, s, "tracker", db.Cursor{Epoch: 1})
+	wantCursor(t, s, "a\x00b", db.Cursor{Epoch: 1})
+}
+
+func testCommit(t *testing.T, s db.Store) {
+	commit(t, s, 0, 10, db.Batch{Rows: []db.Row{row("a", 1)}})
+	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 1})
+	commit(t, s, 10, 12, db.Batch{})
+	wantCursor(t, s, "tracker", db.Cursor{Position: 12, Epoch: 1})
+	wantCursor(t, s, "another", db.Cursor{Epoch: 1})
+}
+
+func testFence(t *testing.T, s db.Store) {
+	commit(t, s, 0, 10, db.Batch{Rows: []db.Row{row("a", 1)}})
+	for name, b := range map[string]db.Batch{
+		"an older position": {Cursor: "tracker", Epoch: 1, From: 0, To: 11},
+		"a later position":  {Cursor: "tracker", Epoch: 1, From: 11, To: 12},
+		"another epoch":     {Cursor: "tracker", Epoch: 2, From: 10, To: 11},
+		"a new cursor":      {Cursor: "new", Epoch: 1, From: 5, To: 6},
+		"a new epoch":       {Cursor: "new", Epoch: 2, From: 0, To: 6},
+	} {
+		b.Rows = []db.Row{row("a", 99), row("b", 1)}
+		b.Wants = []db.Want{{BuildID: "a", Kind: "failed", Rev: 1, Create: true}}
+		b.Aside = []db.Aside{{Position: 1, Reason: "x"}}
+		if err := s.Commit(t.Context(), b); err == nil {
+			t.Errorf("%s: committed", name)
+		} else {
+			wantError(t, err, db.ErrFenced)
+		}
+	}
+	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 1})
+	wantRows(t, must(s.AllBuilds(t.Context(), "", 10))(t), row("a", 1))
+	if n := must(s.CountDue(t.Context()))(t); n != 0 {
+		t.Errorf("%d notices due, want 0", n)
+	}
+	if n := must(s.CountSetAside(t.Context()))(t); n != 0 {
+		t.Errorf("%d events set aside, want 0", n)
+	}
+}
+
+func testOneTracker(t *testing.T, s db.Store) {
+	const trackers, rounds = 6, 5
+	for round := range int64(rounds) {
+		var won atomic.Int64
+		var group sync.WaitGroup
+		for n := range int64(trackers) {
+			group.Go(func() {
+				err := s.Commit(t.Context(), db.Batch{
+					Cursor: "tracker", Epoch: 1, From: round, To: round + 1, Rows: []db.Row{row("a", n)},
+				})
+				if err == nil {
+					won.Add(1)
+				} else {
+					wantError(t, err, db.ErrFenced)
+				}
+			})
+		}
+		group.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("%d of %d trackers committed", won.Load(), trackers)
+		}
+	}
+}
+
+func testRewrite(t *testing.T, s db.Store) {
+	commit(t, s, 0, 10, db.Batch{Rows: []db.Row{row("a", 1), row("b", 1)}})
+	noError(t, s.Rewrite(t.Context(), "tracker", 10, []db.Row{row("b", 2), row("c", 2)}))
+	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 2})
+	wantRows(t, must(s.AllBuilds(t.Context(), "", 10))(t), row("a", 1), row("b", 2), row("c", 2))
+	running := db.Batch{Cursor: "tracker", Epoch: 1, From: 10, To: 11}
+	wantError(t, s.Commit(t.Context(), running), db.ErrFenced)
+	running.Epoch = 2
+	noError(t, s.Commit(t.Context(), running))
+}
+
+func testRewriteFenced(t *testing.T, s db.Store) {
+	wantError(t, s.Rewrite(t.Context(), "tracker", 5, []db.Row{row("a", 1)}), db.ErrFenced)
+	commit(t, s, 0, 10, db.Batch{})
+	wantError(t, s.Rewrite(t.Context(), "tracker", 9, []db.Row{row("a", 1)}), db.ErrFenced)
+	wantError(t, s.Rewrite(t.Context(), "tracker", 0, []db.Row{row("a", 1)}), db.ErrFenced)
+	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 1})
+	if n := must(s.CountBuilds(t.Context()))(t); n != 0 {
+		t.Errorf("%d builds, want 0", n)
+	}
+}
+
+func testRewriteFirst(t *testing.T, s db.Store) {
+	noError(t, s.Rewrite(t.Context(), "tracker", 0, []db.Row{row("a", 1)}))
+	wantCursor(t, s, "tracker", db.Cursor{Epoch: 2})
+	noError(t, s.Rewrite(t.Context(), "tracker", 0, nil))
+	wantCursor(t, s, "tracker", db.Cursor{Epoch: 3})
+	noError(t, s.Commit(t.Context(), db.Batch{Cursor: "tracker", Epoch: 3, From: 0, To: 4}))
+}
+
+func testSetAside(t *testing.T, s db.Store) {
+	wantAside := func(want int64) {
+		t.Helper()
+		if n := must(s.CountSetAside(t.Context()))(t); n != want {
+			t.Errorf("%d events set aside, want %d", n, want)
+		}
+	}
+	for n := range 3 {
+		mustAppend(t, s, delivery("a", n))
+	}
+	mustAppend(t, s, delivery("b", 0))
+	noError(t, s.SetAside(t.Context(), 1, "cannot decode"))
+	noError(t, s.SetAside(t.Context(), 1, "again"))
+	noError(t, s.SetAside(t.Context(), 99, "of no event"))
+	wantAside(2)
+	commit(t, s, 0, 4, db.Batch{Aside: []db.Aside{{Position: 1, Reason: "c"}, {Position: 2, Reason: "d\x00"}, {Position: 4, Reason: "e"}}})
+	wantAside(4)
+	noError(t, s.ClearSetAside(t.Context(), "a"))
+	wantAside(2)
+	noError(t, s.ClearSetAside(t.Context(), "unknown\xff"))
+	wantAside(2)
+}
+
+// testDirtyBatch: what a payload can hold must not stop the cursor.
+func testDirtyBatch(t *testing.T, s db.Store) {
+	const dirt = "a\x00b\xffc"
+	long := dirt + strings.Repeat("ü", 1<<20)
+	r := row("a", 1)
+	r.Branch, r.State, r.ParentID, r.Organization, r.Pipeline = long, long, long, long, long
+	commit(t, s, 0, 1, db.Batch{
+		Rows:  []db.Row{r},
+		Wants: []db.Want{{BuildID: dirt, Kind: dirt, Rev: 1, Create: true}},
+		Aside: []db.Aside{{Position: 1, Reason: long}},
+	})
+	got := must(s.Builds(t.Context(), []string{"a"}))(t)
+	if len(got) != 1 || !strings.HasPrefix(got[0].Branch, "a\uFFFDb\uFFFDcüü") || string(got[0].Snapshot) != string(r.Snapshot) {
+		t.Fatalf("read %+v", got)
+	}
+	list := must(s.List(t.Context(), db.ListQuery{Organization: long, Pipeline: long, Branch: long, State: long}))(t)
+	if len(list) != 1 {
+		t.Errorf("found %d builds by the same texts, want 1", len(list))
+	}
+	if claimed := must(s.Claim(t.Context(), 10, 0))(t); len(claimed) != 1 {
+		t.Errorf("claimed %d notices, want 1", len(claimed))
+	} else {
+		noError(t, s.Postpone(t.Context(), claimed[0], db.Postponement{Reason: long}))
+	}
+}
+
+func testRepeats(t *testing.T, s db.Store) {
+	commit(t, s, 0, 1, db.Batch{
+		Rows: []db.Row{row("b", 1), row("a", 1), row("b", 2)},
+		Wants: []db.Want{
+			{BuildID: "a", Kind: "failed", Rev: 5},
+			{BuildID: "a", Kind: "failed", Rev: 3, Create: true},
+		},
+	})
+	wantRows(t, must(s.AllBuilds(t.Context(), "", 10))(t), row("a", 1), row("b", 2))
+	if got := must(s.Notices(t.Context(), []string{"a"}))(t); len(got) != 1 || got[0].WantedRev != 5 {
+		t.Errorf("notices %+v", got)
+	}
+}

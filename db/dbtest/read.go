@@ -1,0 +1,157 @@
+package dbtest
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+var reads = map[string]func(*testing.T, db.Store){
+	"an event is read as it was appended": testEvent,
+	"read all selects":                    testReadAll,
+	"read build selects":                  testReadBuild,
+	"a page of large events is short":     testLargePage,
+	"teams have partitions of their own":  testTeams,
+}
+
+func testEvent(t *testing.T, s db.Store) {
+	d := delivery("a", 1)
+	mustAppend(t, s, d)
+	want := []stream.Event{{
+		ID: stream.ID(d.Key[:16]), Position: 1, Organization: "acme", BuildID: "a", Pipeline: "web", Number: 7, Seq: 0,
+		Type: "job.finished", Version: stream.Version, Data: d.Data,
+	}}
+	all := must(s.ReadAll(t.Context(), db.ReadQuery{Limit: 10}))(t)
+	if diff := cmp.Diff(want, all, cmpopts.IgnoreFields(stream.Event{}, "Time")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(all, must(s.ReadBuild(t.Context(), "a", 0, 10))(t)); diff != "" {
+		t.Errorf("read build differs from read all: %s", diff)
+	}
+	at := all[0].Time
+	if age := time.Since(at); at.Location() != time.UTC || age < -time.Minute || age > time.Minute {
+		t.Errorf("recorded at %v", at)
+	}
+}
+
+func positions(events []stream.Event) []int64 {
+	list := make([]int64, 0, len(events))
+	for _, e := range events {
+		list = append(list, e.Position)
+	}
+	return list
+}
+
+func testReadAll(t *testing.T, s db.Store) {
+	for n := range 6 {
+		d := delivery("a", n)
+		if n%2 == 1 {
+			d = delivery("b", n)
+			d.Pipeline = "api"
+		}
+		mustAppend(t, s, d)
+	}
+	mustAppend(t, s, delivery("", 6))
+	for name, c := range map[string]struct {
+		query db.ReadQuery
+		want  []int64
+	}{
+		"all":                  {db.ReadQuery{Limit: 100}, []int64{1, 2, 3, 4, 5, 6, 7}},
+		"without a limit":      {db.ReadQuery{}, []int64{1, 2, 3, 4, 5, 6, 7}},
+		"after":                {db.ReadQuery{After: 5, Limit: 100}, []int64{6, 7}},
+		"at most":              {db.ReadQuery{After: 1, Limit: 2}, []int64{2, 3}},
+		"up to":                {db.ReadQuery{After: 2, UpTo: 4, Limit: 100}, []int64{3, 4}},
+		"none":                 {db.ReadQuery{After: 7, Limit: 100}, []int64{}},
+		"a pipeline's":         {db.ReadQuery{Organization: "acme", Pipeline: "api", Limit: 100}, []int64{2, 4, 6}},
+		"a pipeline's, part":   {db.ReadQuery{Organization: "acme", Pipeline: "api", After: 2, UpTo: 5, Limit: 1}, []int64{4}},
+		"an unknown one's":     {db.ReadQuery{Organization: "other", Pipeline: "api", Limit: 100}, []int64{}},
+		"a name with a NUL is": {db.ReadQuery{Organization: "acme", Pipeline: "a\x00", Limit: 100}, []int64{}},
+	} {
+		if diff := cmp.Diff(c.want, positions(must(s.ReadAll(t.Context(), c.query))(t))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func testReadBuild(t *testing.T, s db.Store) {
+	for n := range 5 {
+		mustAppend(t, s, delivery("a", n))
+		mustAppend(t, s, delivery("b", n))
+	}
+	for name, c := range map[string]struct {
+		build string
+		from  int64
+		limit int
+		want  []int64
+	}{
+		"all":     {"a", 0, 100, []int64{1, 3, 5, 7, 9}},
+		"from":    {"a", 3, 100, []int64{7, 9}},
+		"at most": {"b", 1, 2, []int64{4, 6}},
+		"beyond":  {"a", 5, 100, []int64{}},
+		"unknown": {"c", 0, 100, []int64{}},
+		"not one": {"\x00", 0, 100, []int64{}},
+	} {
+		if diff := cmp.Diff(c.want, positions(must(s.ReadBuild(t.Context(), c.build, c.from, c.limit))(t))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func testLargePage(t *testing.T, s db.Store) {
+	const events = 8
+	for n := range events {
+		d := delivery("a", n)
+		d.Data = bytes.Repeat([]byte{'1'}, 3<<20)
+		mustAppend(t, s, d)
+	}
+	var after int64
+	pages := 0
+	for after < events {
+		page := must(s.ReadAll(t.Context(), db.ReadQuery{After: after, Limit: 100}))(t)
+		if len(page) == 0 || len(page) > 3 {
+			t.Fatalf("a page of %d events after %d", len(page), after)
+		}
+		for _, e := range page {
+			if after++; e.Position != after {
+				t.Fatalf("position %d, want %d", e.Position, after)
+			}
+		}
+		pages++
+	}
+	if pages < 3 {
+		t.Errorf("%d pages of %d MiB", pages, events*3)
+	}
+}
+
+// testTeams has names that are no names of tables, and a build that another
+// team's delivery does not move.
+func testTeams(t *testing.T, s db.Store) {
+	teams := []string{"", "default", "Web & API", `"; DROP TABLE events; --`, "größe", fmt.Sprintf("%0300d", 1)}
+	for n, team := range teams {
+		d := delivery(fmt.Sprintf("build-%d", n), 0)
+		d.Team = team
+		mustAppend(t, s, d)
+		d = delivery(d.BuildID, 1)
+		d.Team = teams[(n+1)%len(teams)]
+		mustAppend(t, s, d)
+		d = delivery("", n)
+		d.Team = team
+		mustAppend(t, s, d)
+	}
+	all := must(s.ReadAll(t.Context(), db.ReadQuery{}))(t)
+	if len(all) != 3*len(teams) {
+		t.Errorf("%d events, want %d", len(all), 3*len(teams))
+	}
+	for n := range teams {
+		if got := must(s.ReadBuild(t.Context(), fmt.Sprintf("build-%d", n), 0, 10))(t); len(got) != 2 {
+			t.Errorf("build %d has %d events, want 2", n, len(got))
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package db
+
+import "strings"
+
+// newest says how a backend sorts builds by age; one without a time is oldest.
+type newest struct {
+	created string // when a build was created
+	given   string // an argument that stands for such a time, or null; % is its name
+}
+
+// order ends a list.
+func (n newest) order(limit string) string {
+	return ` ORDER BY ` + n.created + ` DESC, id DESC LIMIT ` + limit
+}
+
+// find returns what follows FROM builds for Store.Find, and its arguments.
+func (n newest) find(organization, pipeline string, number int64) (string, []any) {
+	where, args := `WHERE number = $1`, []any{number}
+	if organization != "" {
+		where += ` AND organization = ` + placeholder(&args, clean(organization, maxName))
+	}
+	if pipeline != "" {
+		where += ` AND pipeline = ` + placeholder(&args, clean(pipeline, maxName))
+	}
+	return where + n.order(placeholder(&args, defaultPage)), args
+}
+
+// list returns what follows FROM builds for Store.List, and its arguments;
+// before is q.BeforeCreated as the backend stores it.
+func (n newest) list(q ListQuery, before any) (string, []any) {
+	where, args := `WHERE true`, []any(nil)
+	for _, f := range []struct{ column, value string }{
+		{"organization", clean(q.Organization, maxName)},
+		{"pipeline", clean(q.Pipeline, maxName)},
+		{"branch", clean(q.Branch, maxBranch)},
+		{"state", clean(q.State, maxName)},
+	} {
+		if f.value != "" {
+			where += ` AND ` + f.column + ` = ` + placeholder(&args, f.value)
+		}
+	}
+	if q.BeforeID != "" {
+		where += ` AND (` + n.created + `, id) < (` + strings.Replace(n.given, "%", placeholder(&args, before), 1) + `, ` +
+			placeholder(&args, clean(q.BeforeID, maxName)) + `)`
+	}
+	return where + n.order(placeholder(&args, pageSize(q.Limit))), args
+}
+
+// branch is the query of Store.Branch for rowColumns; branchArgs are its
+// arguments.
+func (n newest) branch() string {
+	const of = ` FROM builds WHERE organization = $1 AND pipeline = $2 AND branch = $3 `
+	return `WITH stop AS (
+			SELECT number, ` + n.created + ` AS created, id` + of + `AND number > $5 AND class = 2 ORDER BY 1, 2, 3 LIMIT 1
+		), part AS (
+			SELECT * FROM (
+				SELECT ` + rowColumns + of + `AND number < $4 AND class <> 0
+				ORDER BY number DESC, ` + n.created + ` DESC, id DESC LIMIT 1) AS nearest
+			UNION ALL
+			SELECT ` + rowColumns + of + `AND number >= $4
+				AND number <= coalesce((SELECT number FROM stop), 9223372036854775807)
+				AND coalesce((number, ` + n.created + `, id) < (SELECT number, created, id FROM stop), true)
+		)
+		SELECT ` + rowColumns + ` FROM part ORDER BY number, ` + n.created + `, id`
+}
+
+func branchArgs(q BranchQuery) []any {
+	return []any{clean(q.Organization, maxName), clean(q.Pipeline, maxName), clean(q.Branch, maxBranch), q.From, q.To}
+}

@@ -1,0 +1,75 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+//go:embed migrations/postgres/*.sql migrations/sqlite/*.sql
+var migrations embed.FS
+
+// migrateTimeout bounds all migrations together, the wait for another replica's
+// included.
+const migrateTimeout = 10 * time.Minute
+
+// Migrate brings the schema of the PostgreSQL database at url up to date: the
+// first one in its search path. Of several processes one migrates; the others
+// wait for it.
+func Migrate(ctx context.Context, url string) error {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		// A migration may take as long as it takes.
+		return configure(ctx, conn, 0, 0)
+	}))
+	defer func() { _ = pool.Close() }()
+	if err := migrate(ctx, pool, database.DialectPostgres, "migrations/postgres", goose.WithSessionLocker(migrationLock{})); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, folder string, options ...goose.ProviderOption) error {
+	files, err := fs.Sub(migrations, folder)
+	if err != nil {
+		return err
+	}
+	options = append(options, goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(dialect, db, files, options...)
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// migrationLock is a session's advisory lock, one for each schema. It waits
+// where goose's own asks again after seconds.
+type migrationLock struct{}
+
+const migrationLockKey = `hashtextextended(current_schema() || ' build-tracker migrations', 0)`
+
+// SessionLock returns when the lock is held.
+func (migrationLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock("+migrationLockKey+")")
+	return err
+}
+
+// SessionUnlock gives the lock up.
+func (migrationLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock("+migrationLockKey+")")
+	return err
+}

@@ -1,0 +1,123 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Cursor is Store.Cursor.
+func (s *SQLite) Cursor(ctx context.Context, name string) (Cursor, error) {
+	c := Cursor{Epoch: 1}
+	err := s.query(ctx, "read the cursor", func(rows *sql.Rows) error {
+		return rows.Scan(&c.Position, &c.Epoch)
+	}, `SELECT position, epoch FROM cursors WHERE name = $1`, clean(name, maxName))
+	return c, err
+}
+
+// Commit is Store.Commit.
+func (s *SQLite) Commit(ctx context.Context, b Batch) error {
+	rows, wants := distinctRows(b.Rows), distinctWants(b.Wants)
+	return s.write(ctx, "commit the batch", callTimeout, func(ctx context.Context, tx *sql.Tx) error {
+		if err := moveCursor(ctx, tx, b); err != nil {
+			return err
+		}
+		if err := s.upsertRows(ctx, tx, rows); err != nil {
+			return err
+		}
+		for _, w := range wants {
+			if err := want(ctx, tx, w, time.Now()); err != nil {
+				return err
+			}
+		}
+		for _, a := range b.Aside {
+			if _, err := tx.ExecContext(ctx, sqliteSetAside, a.Position, clean(a.Reason, maxReason), time.Now().UnixMicro()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// moveCursor returns ErrFenced unless the cursor stands where the batch says. A
+// cursor that is not there stands at position 0 in epoch 1.
+func moveCursor(ctx context.Context, tx *sql.Tx, b Batch) error {
+	name := clean(b.Cursor, maxName)
+	if b.From == 0 && b.Epoch == 1 {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, position, epoch) VALUES ($1, 0, 1) ON CONFLICT DO NOTHING`, name); err != nil {
+			return err
+		}
+	}
+	return fence(tx.ExecContext(ctx, `UPDATE cursors SET position = $4 WHERE name = $1 AND epoch = $2 AND position = $3`,
+		name, b.Epoch, b.From, b.To))
+}
+
+// fence returns ErrFenced when an update of the cursor changed nothing.
+func fence(result sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		err = ErrFenced
+	}
+	return err
+}
+
+// Rewrite is Store.Rewrite.
+func (s *SQLite) Rewrite(ctx context.Context, cursor string, at int64, rows []Row) error {
+	name := clean(cursor, maxName)
+	return s.write(ctx, "rewrite builds", longTimeout, func(ctx context.Context, tx *sql.Tx) error {
+		if at == 0 {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, position, epoch) VALUES ($1, 0, 1) ON CONFLICT DO NOTHING`, name); err != nil {
+				return err
+			}
+		}
+		if err := fence(tx.ExecContext(ctx, `UPDATE cursors SET epoch = epoch + 1 WHERE name = $1 AND position = $2`, name, at)); err != nil {
+			return err
+		}
+		return s.upsertRows(ctx, tx, distinctRows(rows))
+	})
+}
+
+func (s *SQLite) upsertRows(ctx context.Context, tx *sql.Tx, rows []Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	upsert, err := tx.PrepareContext(ctx, `INSERT INTO builds (`+rowColumns+`, snapshot)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`+replaceRow)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = upsert.Close() }()
+	for i := range rows {
+		r := &rows[i]
+		if _, err := upsert.ExecContext(ctx, r.ID, r.Organization, r.Pipeline, r.Number, r.Branch, r.State, r.Status, r.Class,
+			r.Streak.Failures, r.Streak.FirstFailed, r.Streak.LastPassed, r.ParentID, r.Rev,
+			micros(r.CreatedAt), micros(r.FinishedAt), s.group.packer.pack(r.Snapshot)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const sqliteSetAside = `INSERT INTO set_aside (position, build_id, reason, set_at)
+	VALUES ($1, (SELECT build_id FROM events WHERE position = $1), $2, $3)
+	ON CONFLICT DO UPDATE SET reason = excluded.reason, set_at = excluded.set_at`
+
+// SetAside is Store.SetAside.
+func (s *SQLite) SetAside(ctx context.Context, position int64, reason string) error {
+	_, err := s.exec(ctx, "set an event aside", sqliteSetAside, position, clean(reason, maxReason), time.Now().UnixMicro())
+	return err
+}
+
+// ClearSetAside is Store.ClearSetAside.
+func (s *SQLite) ClearSetAside(ctx context.Context, buildID string) error {
+	_, err := s.exec(ctx, "clear events set aside", `DELETE FROM set_aside WHERE build_id = $1`, clean(buildID, maxName))
+	return err
+}
+
+// CountSetAside is Store.CountSetAside.
+func (s *SQLite) CountSetAside(ctx context.Context) (int64, error) {
+	return s.count(ctx, "count events set aside", `SELECT count(*) FROM set_aside`)
+}

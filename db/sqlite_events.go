@@ -1,0 +1,49 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+// Head is Store.Head.
+func (s *SQLite) Head(ctx context.Context) (int64, error) {
+	return s.count(ctx, "read the stream's head", `SELECT position FROM stream_head`)
+}
+
+// ReadAll is Store.ReadAll.
+func (s *SQLite) ReadAll(ctx context.Context, q ReadQuery) ([]stream.Event, error) {
+	where, args := readClauses(q, nil)
+	return s.readEvents(ctx, where, args...)
+}
+
+// ReadBuild is Store.ReadBuild.
+func (s *SQLite) ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error) {
+	return s.readEvents(ctx, `WHERE build_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3`, clean(buildID, maxName), from, pageSize(limit))
+}
+
+func (s *SQLite) readEvents(ctx context.Context, clauses string, args ...any) ([]stream.Event, error) {
+	var page eventPage
+	err := s.query(ctx, "read events", func(rows *sql.Rows) error {
+		var e stream.Event
+		var id, payload sql.RawBytes
+		var build, pipeline *string
+		var number, seq, at *int64
+		if err := rows.Scan(&e.Position, &id, &e.Organization, &build, &pipeline, &number, &seq, &e.Type, &e.Version, &at, &payload); err != nil {
+			return err
+		}
+		if copy(e.ID[:], id) != len(e.ID) {
+			return fmt.Errorf("event %d: an id of %d bytes", e.Position, len(id))
+		}
+		e.BuildID, e.Pipeline, e.Number, e.Seq = deref(build), deref(pipeline), deref(number), deref(seq)
+		e.Time = fromMicros(at)
+		return page.add(e, payload)
+	}, `SELECT `+eventColumns+` FROM events `+clauses, args...)
+	if err != nil && !errors.Is(err, errPageFull) {
+		return nil, err
+	}
+	return page.events, nil
+}

@@ -1,0 +1,80 @@
+package db_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/db/dbtest"
+)
+
+func openSQLite(t *testing.T, dir string) *db.SQLite {
+	t.Helper()
+	s, err := db.OpenSQLite(t.Context(), db.SQLiteOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	dbtest.Run(t, func(t *testing.T) db.Store { return openSQLite(t, t.TempDir()) })
+}
+
+func TestSQLiteDirectoryIsPrivateAndLocked(t *testing.T) {
+	t.Parallel()
+	// A name with what means something in a URL.
+	dir := filepath.Join(t.TempDir(), "data %41?x#y")
+	s := openSQLite(t, dir)
+	if _, err := db.OpenSQLite(t.Context(), db.SQLiteOptions{Dir: dir}); !errors.Is(err, db.ErrLocked) {
+		t.Errorf("second open: %v, want %v", err, db.ErrLocked)
+	}
+	for name, want := range map[string]os.FileMode{"": 0o700 | os.ModeDir, "events.db": 0o600, "events.db-wal": 0o600, "LOCK": 0o600} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+		} else if info.Mode() != want {
+			t.Errorf("%q has mode %v, want %v", name, info.Mode(), want)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openSQLite(t, dir)
+}
+
+func TestSQLiteKeepsEventsOverReopening(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openSQLite(t, dir)
+	first := db.Delivery{Key: [32]byte{1}, BuildID: "a", Type: "x", Data: []byte(`{}`)}
+	if _, err := s.Append(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openSQLite(t, dir)
+	if a, err := s.Append(t.Context(), first); err != nil || !a.Duplicate {
+		t.Errorf("the same again: %+v, %v", a, err)
+	}
+	if a, err := s.Append(t.Context(), db.Delivery{Key: [32]byte{2}, BuildID: "a", Type: "x"}); err != nil || a.Position != 2 || a.Seq != 1 {
+		t.Errorf("the next: %+v, %v", a, err)
+	}
+}
+
+func TestSQLiteOpenEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	if _, err := db.OpenSQLite(ctx, db.SQLiteOptions{Dir: dir}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want %v", err, context.Canceled)
+	}
+	openSQLite(t, dir) // the lock was given up
+}

@@ -1,0 +1,82 @@
+package buildtracker_test
+
+import (
+	"bytes"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/build-tracker/build-tracker"
+
+// TestImportsRunOneWay holds what ARCHITECTURE says of who imports whom. Tests
+// are free.
+func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	// Of ours, by the first element of the path; "" is the root package. Who
+	// is not here imports what it likes.
+	mayImport := map[string][]string{
+		"build":     {},
+		"stream":    {},
+		"config":    {},
+		"buildkite": {"build"},
+		"notify":    {"build"},
+		"db":        {"build", "stream"},
+		"cmd":       {"", "config"},
+	}
+	// Of others' modules, who imports them.
+	mayBeImportedBy := map[string][]string{
+		"github.com/redis/go-redis":     {"", "build", "internal"},
+		"github.com/go-redsync/redsync": {"", "build"},
+		"github.com/alicebob/miniredis": {"", "build"},
+		"github.com/jackc/pgx":          {"db", "stream", "internal"},
+		"modernc.org/sqlite":            {"db"},
+		"database/sql":                  {"db"},
+		"cloud.google.com/go/bigquery":  {""},
+		"github.com/slack-go/slack":     {"notify"},
+	}
+	for pkg, imports := range importsByPackage(t) {
+		from := area(pkg)
+		for _, imported := range imports {
+			if strings.HasPrefix(imported+"/", module+"/") {
+				to := area(imported)
+				if allowed, ok := mayImport[from]; ok && to != from && !slices.Contains(allowed, to) {
+					t.Errorf("%s imports %s", pkg, imported)
+				}
+				continue
+			}
+			for prefix, allowed := range mayBeImportedBy {
+				if strings.HasPrefix(imported+"/", prefix+"/") && !slices.Contains(allowed, from) {
+					t.Errorf("%s imports %s", pkg, imported)
+				}
+			}
+		}
+	}
+}
+
+// area is the first element of a package's path in the module, "" for the root.
+func area(pkg string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(pkg, module), "/"), "/")
+	return first
+}
+
+func importsByPackage(t *testing.T) map[string][]string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.Bytes())
+	}
+	imports := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		imports[fields[0]] = fields[1:]
+	}
+	if len(imports) < 5 {
+		t.Fatalf("go list names only %d packages", len(imports))
+	}
+	return imports
+}

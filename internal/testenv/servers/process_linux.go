@@ -1,0 +1,7 @@
+package servers
+
+import "syscall"
+
+// dieWithParent has the kernel send sig when the thread that starts the
+// process ends.
+func dieWithParent(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }
