@@ -21,7 +21,7 @@ run: build ## build and serve on the embedded stores, and say how to post a fail
 	if [ -z "$$addr" ]; then if [ -n "$${PORT:-}" ]; then addr=":$$PORT"; else addr=127.0.0.1:8080; fi; fi; \
 	case "$$addr" in :*|0.0.0.0:*) addr="127.0.0.1:$${addr##*:}";; esac; \
 	printf '%s\n' "" "Post a failed build, then look at it:" "" \
-	"  sed \"s/2026-01-01/\$$(date -u +%F)/\" examples/build.finished.json | curl -s -H 'Content-Type: application/json' -H 'X-Buildkite-Event: build.finished' --data-binary @- http://$$addr/buildkite" \
+	"  curl -s -H 'Content-Type: application/json' -H 'X-Buildkite-Event: build.finished' -d \"\$$(sed s/2026-01-01/\$$(date -u +%F)/ examples/build.finished.json)\" http://$$addr/buildkite" \
 	"  curl -s http://$$addr/api/builds/acme/web/42" ""
 	@exec ./build-tracker serve
 

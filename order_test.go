@@ -20,7 +20,7 @@ func TestOrderOfDeliveriesMakesNoDifference(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		// One seed for all throws: drawn one by one they would be mostly small.
 		r := rand.New(rand.NewSource(rapid.Int64().Draw(rt, "seed")))
-		world := traffic.New(r.Intn, traffic.Options{Builds: rapid.IntRange(1, 6).Draw(rt, "builds"), Triggers: true})
+		world := traffic.New(r.Intn, traffic.Options{Builds: rapid.IntRange(1, 15).Draw(rt, "builds"), Triggers: true})
 		deliveries := append([]traffic.Delivery{}, world.Deliveries...)
 		for range r.Intn(len(deliveries)) {
 			deliveries = append(deliveries, deliveries[r.Intn(len(deliveries))])
@@ -88,7 +88,7 @@ func checkBuilds(t failer, world *traffic.World, got map[string]build.View) {
 			Message: truth.Message, Newest: truth.Newest,
 		}
 		if diff := cmp.Diff(truth, have); diff != "" {
-			t.Errorf("build %s/%d (-truth +got):\n%s", truth.Pipeline, truth.Number, diff)
+			t.Errorf("build %s/%d (-truth +got):\n%s\nits steps: %+v", truth.Pipeline, truth.Number, diff, v.Steps)
 		}
 	}
 }

@@ -43,6 +43,10 @@ func (b *batch) react(ctx context.Context) ([]db.Want, error) {
 	if err := b.load(ctx, children); err != nil {
 		return nil, err
 	}
+	judged := make(map[string]bool, len(children)) // whether they speak depends on the parent
+	for _, id := range children {
+		judged[id] = true
+	}
 	ids = append(ids, children...)
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
@@ -61,7 +65,7 @@ func (b *batch) react(ctx context.Context) ([]db.Want, error) {
 		if c.b == nil {
 			continue
 		}
-		touched := Touched{Build: c.b, StreakOnly: c.streak && !c.own, NewestOfRow: c.newest}
+		touched := Touched{Build: c.b, StreakOnly: c.streak && !c.own && !judged[id], NewestOfRow: c.newest}
 		if parent := b.builds[c.b.Parent.BuildID]; parent != nil {
 			touched.Parent = parent.b
 		}

@@ -78,110 +78,119 @@ func (b *batch) lend(ctx context.Context) error {
 // branchKey names a branch.
 type branchKey struct{ organization, pipeline, branch string }
 
-// recount brings the streaks of the branches up to date in which a build came
-// in, or changed what it means for the row.
+// branchChange is a branch in which builds came in, or changed what they mean
+// for the row of failures.
+type branchChange struct {
+	key      branchKey
+	from, to int64 // the numbers of the first and the last of them
+	builds   map[string]bool
+}
+
+// recount brings the streaks of the branches up to date that changed.
 func (b *batch) recount(ctx context.Context) error {
-	ranges := make(map[branchKey]*db.BranchQuery)
-	include := func(build *build.Build, branch string) {
-		if branch == "" {
-			return
-		}
-		key := branchKey{build.Organization, build.Pipeline, branch}
-		q := ranges[key]
-		if q == nil {
-			ranges[key] = &db.BranchQuery{
-				Organization: key.organization, Pipeline: key.pipeline, Branch: branch,
-				From: build.Number, To: build.Number,
-			}
-			return
-		}
-		q.From, q.To = min(q.From, build.Number), max(q.To, build.Number)
-	}
-	for _, c := range b.builds {
-		if !c.own {
-			continue
-		}
-		if branch := c.b.Branch.V; c.before.class != c.b.Class() || c.before.branch != branch {
-			include(c.b, branch)
-			if c.before.branch != branch {
-				include(c.b, c.before.branch)
-			}
-		}
-	}
-	if len(ranges) == 0 {
+	changes := b.branchChanges()
+	if len(changes) == 0 {
 		return nil
 	}
-	keys := slices.SortedFunc(maps.Keys(ranges), func(x, y branchKey) int {
-		return cmp.Or(cmp.Compare(x.organization, y.organization), cmp.Compare(x.pipeline, y.pipeline), cmp.Compare(x.branch, y.branch))
-	})
-	queries := make([]db.BranchQuery, len(keys))
-	for i, k := range keys {
-		queries[i] = *ranges[k]
+	queries := make([]db.BranchQuery, len(changes))
+	for i, c := range changes {
+		queries[i] = db.BranchQuery{
+			Organization: c.key.organization, Pipeline: c.key.pipeline, Branch: c.key.branch, From: c.from, To: c.to,
+		}
 	}
 	found, err := b.t.db.Branch(ctx, queries)
 	if err != nil {
 		return fmt.Errorf("read branches: %w", err)
 	}
-	for i, k := range keys {
-		if err := b.recountBranch(ctx, k, queries[i].From, found[i]); err != nil {
+	for i, c := range changes {
+		if err := b.recountBranch(ctx, c, found[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *batch) recountBranch(ctx context.Context, key branchKey, from int64, rows []db.Row) error {
-	var before build.Streak
-	places := make(map[string]build.Place, len(rows))
-	stored := make(map[string]build.Streak, len(rows))
+// branchChanges returns the branches that changed, in a fixed order.
+func (b *batch) branchChanges() []*branchChange {
+	changes := make(map[branchKey]*branchChange)
+	include := func(changed *build.Build, branch string) {
+		if branch == "" {
+			return
+		}
+		key := branchKey{changed.Organization, changed.Pipeline, branch}
+		c := changes[key]
+		if c == nil {
+			c = &branchChange{key: key, from: changed.Number, to: changed.Number, builds: make(map[string]bool)}
+			changes[key] = c
+		}
+		c.from, c.to = min(c.from, changed.Number), max(c.to, changed.Number)
+		c.builds[changed.ID] = true
+	}
+	for _, c := range b.builds {
+		if !c.own {
+			continue
+		}
+		branch := c.b.Branch.V
+		if c.before.class != c.b.Class() || c.before.branch != branch {
+			include(c.b, branch)
+		}
+		if c.before.branch != branch {
+			include(c.b, c.before.branch)
+		}
+	}
+	return slices.SortedFunc(maps.Values(changes), func(x, y *branchChange) int {
+		return cmp.Or(cmp.Compare(x.key.organization, y.key.organization), cmp.Compare(x.key.pipeline, y.key.pipeline), cmp.Compare(x.key.branch, y.key.branch))
+	})
+}
+
+// recountBranch counts a branch anew, from the decided build below the first
+// that changed up to where the row of the last one ends. The rows are as they
+// were before the batch.
+func (b *batch) recountBranch(ctx context.Context, change *branchChange, rows []db.Row) error {
+	old := make(map[string]build.Place, len(rows))
 	for _, r := range rows {
-		if r.Number < from {
-			before = r.Streak
-			continue
-		}
-		places[r.ID] = build.Place{ID: r.ID, Number: r.Number, CreatedAt: r.CreatedAt, Class: r.Class}
-		stored[r.ID] = r.Streak
+		old[r.ID] = build.Place{ID: r.ID, Number: r.Number, CreatedAt: r.CreatedAt, Class: r.Class, Streak: r.Streak}
 	}
+	places := maps.Clone(old)
 	var cause int64
-	for id, c := range b.builds {
-		if c.b == nil || !c.own {
+	for id := range change.builds {
+		changed := b.builds[id].b
+		cause = max(cause, changed.Rev)
+		if change.key != (branchKey{changed.Organization, changed.Pipeline, changed.Branch.V}) {
+			delete(places, id) // it has left for another branch
 			continue
 		}
-		here := key == branchKey{c.b.Organization, c.b.Pipeline, c.b.Branch.V}
-		switch {
-		case here && c.b.Number >= from:
-			places[id] = build.Place{ID: id, Number: c.b.Number, CreatedAt: c.b.CreatedAt, Class: c.b.Class()}
-			stored[id] = c.b.Streak
-			cause = max(cause, c.b.Rev)
-		case !here:
-			if _, moved := places[id]; moved {
-				delete(places, id)
-				cause = max(cause, c.b.Rev)
-			}
+		places[id] = build.Place{ID: id, Number: changed.Number, CreatedAt: changed.CreatedAt, Class: changed.Class(), Streak: changed.Streak}
+	}
+	var below build.Streak
+	if len(rows) > 0 && rows[0].Number < change.from {
+		below = rows[0].Streak.Before(rows[0].Class)
+	}
+	for _, p := range build.Recount(below, slices.Collect(maps.Values(old))) {
+		p.Streak = old[p.ID].Streak
+		old[p.ID] = p
+	}
+	var moved []build.Place
+	var ids []string
+	for _, p := range build.Recount(below, slices.Collect(maps.Values(places))) {
+		// Who became the newest failure of its row says the streak from now on.
+		if p.Streak != places[p.ID].Streak || p.Newest && !old[p.ID].Newest {
+			moved = append(moved, p)
+			ids = append(ids, p.ID)
 		}
 	}
-	var others []string
-	counted := build.Recount(before, slices.Collect(maps.Values(places)))
-	for _, p := range counted {
-		if p.Streak != stored[p.ID] {
-			others = append(others, p.ID)
-		}
-	}
-	if err := b.load(ctx, others); err != nil {
+	if err := b.load(ctx, ids); err != nil {
 		return err
 	}
-	for _, p := range counted {
+	for _, p := range moved {
 		c := b.builds[p.ID]
-		if c == nil || c.b == nil {
+		if c.b == nil {
 			continue
 		}
-		c.newest = p.Newest
-		if c.b.Streak != p.Streak {
-			edit := c.edit()
-			edit.Streak = p.Streak
-			edit.Rev = max(edit.Rev, cause)
-			c.streak = true
-		}
+		edit := c.edit()
+		edit.Streak = p.Streak
+		edit.Rev = max(edit.Rev, cause)
+		c.streak, c.newest = true, p.Newest
 	}
 	return nil
 }

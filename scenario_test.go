@@ -148,7 +148,7 @@ func TestStreakEditsOnlyTheNewestMessageOfItsRow(t *testing.T) {
 		r.append(three.finished("passed", 1)) // a retry fixed it
 		r.expect(map[string]string{
 			"web-1": ":red_circle: Build 1 failed",
-			"web-2": ":red_circle: Build 2 failed",
+			"web-2": ":red_circle: Build 2 failed (2nd failure)", // the newest of its row now
 			"web-3": ":large_green_circle: Build 3 fixed",
 			"web-4": ":red_circle: Build 4 failed",
 		})

@@ -133,7 +133,9 @@ func TestJobsAreBounded(t *testing.T) {
 	t.Parallel()
 	forward, backward := New("b", "acme", "web", 1), New("b", "acme", "web", 1)
 	const n = maxJobs + 50
-	name := func(i int) string { return string([]byte{byte('a' + i/2600%26), byte('a' + i/100%26), byte('0' + i/10%10), byte('0' + i%10)}) }
+	name := func(i int) string {
+		return string([]byte{byte('a' + i/2600%26), byte('a' + i/100%26), byte('0' + i/10%10), byte('0' + i%10)})
+	}
 	for i := range n {
 		forward.applyJob(&JobFacts{ID: name(i)})
 		backward.applyJob(&JobFacts{ID: name(n - 1 - i)})

@@ -58,3 +58,17 @@ func Recount(before Streak, places []Place) []Place {
 	}
 	return places
 }
+
+// Before returns the streak that a build of this streak and class was counted
+// on from.
+func (s Streak) Before(c Class) Streak {
+	switch {
+	case c == ClassPassed:
+		return Streak{} // what was before ended with it
+	case c == ClassFailed && s.Failures == 1:
+		return Streak{LastPassed: s.LastPassed}
+	case c == ClassFailed:
+		return Streak{Failures: s.Failures - 1, FirstFailed: s.FirstFailed, LastPassed: s.LastPassed}
+	}
+	return s
+}

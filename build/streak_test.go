@@ -59,6 +59,23 @@ func TestRecountAgreesWithDefinition(t *testing.T) {
 	})
 }
 
+func TestBeforeUndoesOneBuild(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		classes := rapid.SliceOfN(rapid.SampledFrom([]Class{ClassFailed, ClassPassed}), 1, 10).Draw(t, "history")
+		var history []Place
+		for i, c := range classes {
+			history = append(history, Place{Number: int64(i + 1), Class: c})
+		}
+		last := history[len(history)-1]
+		now := streakOf(history, last.Number)
+		again := Recount(now.Before(last.Class), []Place{last})
+		if diff := cmp.Diff(now, again[0].Streak); diff != "" {
+			t.Fatalf("counting the last build again (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestRecountTakesNewerOfTwoBuildsWithOneNumber(t *testing.T) {
 	t.Parallel()
 	got := Recount(Streak{}, []Place{

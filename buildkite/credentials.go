@@ -62,9 +62,14 @@ func urlCredentials(dst []span, text []byte, part span) []span {
 				continue
 			}
 			i += len(schemeEnd)
-			if at := userinfoEnd(text, i, lastAt); at > i {
+			end := authorityEnd(text, i)
+			if at := userinfoEnd(text, span{i, end}, lastAt); at > i {
 				dst = append(dst, span{i, at})
-				i = at
+				end = max(end, at)
+			}
+			i = end
+			if text[i-1] == ':' { // of another "://"
+				i--
 			}
 		case '?', '&', ';', '#':
 			i++
@@ -86,17 +91,21 @@ func urlCredentials(dst []span, text []byte, part span) []span {
 	return dst
 }
 
-// userinfoEnd returns where the secret userinfo that starts at i ends, 0 for
+// authorityEnd returns where the authority that starts at i ends.
+func authorityEnd(text []byte, i int) int {
+	for i < len(text) && text[i] != '/' && text[i] != '?' && text[i] != '#' {
+		i++
+	}
+	return i
+}
+
+// userinfoEnd returns where the secret userinfo of an authority ends, 0 for
 // none. A bare "git" is no secret: it is how git names an SSH remote.
-func userinfoEnd(text []byte, i, lastAt int) int {
-	if lastAt < i {
+func userinfoEnd(text []byte, in span, lastAt int) int {
+	if lastAt < in.start {
 		return 0
 	}
-	end := i
-	for end < len(text) && text[end] != '/' && text[end] != '?' && text[end] != '#' {
-		end++
-	}
-	authority := text[i:end]
+	authority := text[in.start:in.end]
 	at := bytes.LastIndexByte(authority, '@')
 	if at < 0 {
 		// "user:pa/ss@host" is a password that should have been escaped, for
@@ -110,7 +119,7 @@ func userinfoEnd(text []byte, i, lastAt int) int {
 	case "git", mask:
 		return 0
 	}
-	return i + at
+	return in.start + at
 }
 
 // hasPort says whether an authority without userinfo is a well-formed one: a
@@ -128,8 +137,7 @@ func hasPort(authority []byte) bool {
 	return true
 }
 
-// maxParameter is longer than any name of a secret parameter, with each of its
-// characters escaped.
+// maxParameter is longer than the name of any secret parameter.
 const maxParameter = 64
 
 // secretValue returns where the value of the query parameter at the start of b

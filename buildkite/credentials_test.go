@@ -87,3 +87,23 @@ func TestMaskingTakesLinearTime(t *testing.T) {
 		}
 	}
 }
+
+// Every text of up to five of these pieces.
+func TestMaskingTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	pieces := []string{"://", "@", ":", "/", "?token=", "&", ";sig=", "#", "git", mask, " ", "a", "1", "["}
+	var grow func(text string, n int)
+	grow = func(text string, n int) {
+		once := maskText(text)
+		if twice := maskText(once); twice != once {
+			t.Errorf("%q is %q, then %q", text, once, twice)
+		}
+		if n == 0 || t.Failed() {
+			return
+		}
+		for _, piece := range pieces {
+			grow(text+piece, n-1)
+		}
+	}
+	grow("a://", 4)
+}

@@ -140,25 +140,22 @@ func (v values) compact(at span) string {
 
 // lookup returns where a member of an object is, the last of that name.
 func (v values) lookup(object span, name string) (at span) {
-	v.members(object, func(n []byte) *span {
-		if string(n) == name {
-			return &at
+	if v.kind(object) != '{' {
+		return span{}
+	}
+	s := scanner{b: v[:object.end], i: object.start}
+	for m := s.enter(); s.member(&m); {
+		found := string(s.name(&m)) == name
+		if value := s.skip(); found {
+			at = value
 		}
-		return nil
-	})
+	}
 	return at
 }
 
-// members calls note for each member of an object, and notes in what it
-// returns, if anything, where the value is.
-func (v values) members(object span, note func(name []byte) *span) {
-	if v.kind(object) == '{' {
-		s := scanner{b: v[:object.end], i: object.start}
-		s.members(note)
-	}
-}
-
-// members does so for the value at the cursor, and moves past it.
+// members calls note for each member of the object at the cursor, and notes in
+// what it returns, if anything, where the value is. It moves past the value,
+// whether or not that is an object.
 func (s *scanner) members(note func(name []byte) *span) {
 	if s.peek() != '{' {
 		s.skip()

@@ -7,12 +7,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// buildIDs selects builds that have events, a row, or both.
-const buildIDs = `SELECT build_id FROM (
-	SELECT build_id FROM build_seqs WHERE build_id > $1
+// buildIDs selects builds that have events, a row, or both. Each side is cut
+// short by itself, so that a page costs the same however many builds there are.
+const buildIDs = `SELECT id FROM (
+	SELECT id FROM (SELECT build_id AS id FROM build_seqs WHERE build_id > $1 ORDER BY build_id LIMIT $2) AS stamped
 	UNION
-	SELECT id FROM builds WHERE id > $1
-) known ORDER BY 1 LIMIT $2`
+	SELECT id FROM (SELECT id FROM builds WHERE id > $1 ORDER BY id LIMIT $2) AS tracked
+) AS known ORDER BY id LIMIT $2`
 
 // BuildIDs is Store.BuildIDs.
 func (p *Postgres) BuildIDs(ctx context.Context, after string, limit int) ([]string, error) {

@@ -23,7 +23,8 @@ const migrateTimeout = 10 * time.Minute
 
 // Migrate brings the schema of the PostgreSQL database at url up to date: the
 // first one in its search path. Of several processes one migrates; the others
-// wait for it.
+// wait for it: by a lock of the session, which a pooler must not share out by
+// transaction.
 func Migrate(ctx context.Context, url string) error {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {

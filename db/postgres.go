@@ -36,7 +36,7 @@ type PostgresOptions struct {
 	URL string
 	// Logger takes what happens in the background; nil is none.
 	Logger *slog.Logger
-	// MaxConns bounds the connections, two for appends apart; 0 is 10.
+	// MaxConns bounds the connections, besides two for appends and Ping; 0 is 10.
 	MaxConns int
 	// QueueSize and QueueBytes bound the deliveries that wait for a commit; 0
 	// is 4096 and 64 MiB.
@@ -83,7 +83,8 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err erro
 		p.pool.Close()
 		return nil, err
 	}
-	for _, team := range append(o.Teams, defaultTeam) {
+	p.teams.Store(defaultTeam, nil)
+	for _, team := range o.Teams {
 		p.teams.Store(team, nil)
 	}
 	if err := p.makeAhead(ctx); err != nil {
@@ -144,7 +145,7 @@ func (p *Postgres) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var writable bool
-	err := p.pool.QueryRow(ctx, `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' FROM stream_head`).Scan(&writable)
+	err := p.appends.QueryRow(ctx, `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off' FROM stream_head`).Scan(&writable)
 	if err != nil {
 		return p.fail("ping", err)
 	}

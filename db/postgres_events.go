@@ -33,10 +33,19 @@ func withinSize(query, order string) string {
 		WHERE before < $1 ORDER BY ` + order
 }
 
+func readAllQuery(clauses string) string {
+	return withinSize(`SELECT `+eventColumns+` FROM events `+clauses, "position")
+}
+
+func readBuildQuery() string {
+	return withinSize(`SELECT `+eventColumns+` FROM events
+		WHERE team = $2 AND day = $3::text::date AND build_id = $4 AND seq >= $5 ORDER BY seq LIMIT $6`, "seq")
+}
+
 // ReadAll is Store.ReadAll.
 func (p *Postgres) ReadAll(ctx context.Context, q ReadQuery) ([]stream.Event, error) {
 	clauses, args := readClauses(q, []any{maxRead})
-	return p.readEvents(ctx, withinSize(`SELECT `+eventColumns+` FROM events `+clauses, "position"), args...)
+	return p.readEvents(ctx, readAllQuery(clauses), args...)
 }
 
 // ReadBuild is Store.ReadBuild. The build's stamp names its partition; no other
@@ -52,11 +61,9 @@ func (p *Postgres) ReadBuild(ctx context.Context, buildID string, from int64, li
 	if err != nil {
 		return nil, p.fail("find the build's partition", err)
 	}
-	query := withinSize(`SELECT `+eventColumns+` FROM events
-		WHERE team = $2 AND day = $3::text::date AND build_id = $4 AND seq >= $5 ORDER BY seq LIMIT $6`, "seq")
 	// Planned anew with the values at hand: only so do the other partitions stay
 	// out of the plan, unlocked.
-	return p.readEvents(ctx, query, pgx.QueryExecModeExec, maxRead, team, day, buildID, from, pageSize(limit))
+	return p.readEvents(ctx, readBuildQuery(), pgx.QueryExecModeExec, maxRead, team, day, buildID, from, pageSize(limit))
 }
 
 // readEvents runs a query for eventColumns.

@@ -33,7 +33,7 @@ func (st *insertStatements) prepare(ctx context.Context, db *sql.DB) (err error)
 				type, version, recorded_at, payload)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`},
 	} {
-		if *s.to, err = db.PrepareContext(ctx, s.query); err != nil {
+		if *s.to, err = db.PrepareContext(ctx, s.query); err != nil { //nolint:sqlclosecheck // close does
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ func (a *attempt) run(ctx context.Context) (r Result) {
 			if a.s.o.Metrics.Panicked != nil {
 				a.s.o.Metrics.Panicked()
 			}
-			a.s.log.Error("work on a notice panicked", "build", a.n.BuildID, "panic", p, "stack", string(debug.Stack()))
+			a.s.log.ErrorContext(ctx, "work on a notice panicked", "build", a.n.BuildID, "panic", p, "stack", string(debug.Stack()))
 			r = a.fail(ctx, fmt.Errorf("panic: %v", p))
 		}
 	}()
@@ -57,7 +57,7 @@ func (a *attempt) work(ctx context.Context) Result {
 	if ref.TS == "" && a.uncertain {
 		found, err := a.find(ctx, b, ref)
 		switch {
-		case errorOutcome(err) == Unsearchable:
+		case a.inVain(err):
 			sent = true // better a second message than a first one nobody corrects
 		case err != nil:
 			return a.fail(ctx, err)
@@ -106,7 +106,7 @@ func (a *attempt) say(ctx context.Context, b *build.Build, ref Ref) Result {
 		at, result, err := a.deliver(ctx, b, ref, m)
 		ref = at
 		if errorOutcome(err) == Rejected && level < Plain {
-			a.s.warn("rejected", "Slack refuses a message, trying a plainer one",
+			a.s.log.Log(ctx, a.s.level("rejected"), "Slack refuses a message, trying a plainer one",
 				"build", a.n.BuildID, "level", level.String(), "error", err)
 			if a.s.o.Metrics.Degraded != nil {
 				a.s.o.Metrics.Degraded(level)
@@ -136,7 +136,7 @@ func (a *attempt) deliver(ctx context.Context, b *build.Build, ref Ref, m Messag
 		if e, _ := errors.AsType[*Error](err); e.Code != "message_not_found" {
 			a.stale = ref
 		}
-		a.s.log.Info("a message cannot be edited any more, posting a new one", "build", a.n.BuildID, "error", err)
+		a.s.log.InfoContext(ctx, "a message cannot be edited any more, posting a new one", "build", a.n.BuildID, "error", err)
 		found, err := a.findOther(ctx, b, ref)
 		if err != nil {
 			return ref, Updated, err
@@ -161,10 +161,24 @@ func (a *attempt) findOther(ctx context.Context, b *build.Build, ref Ref) (Ref, 
 	}
 	a.looked = true
 	found, err := a.find(ctx, b, ref)
-	if errorOutcome(err) == Unsearchable {
+	if a.inVain(err) {
 		return Ref{}, nil
 	}
 	return found, err
+}
+
+// searchAttempts is how many failed attempts a search is worth: half a minute.
+const searchAttempts = 5
+
+// inVain says whether a search that ended so is not worth another.
+func (a *attempt) inVain(err error) bool {
+	switch errorOutcome(err) {
+	case Unsearchable:
+		return true
+	case NotSent, Uncertain:
+		return a.n.Attempts >= searchAttempts
+	}
+	return false
 }
 
 const searchPages = 5
@@ -172,7 +186,7 @@ const searchPages = 5
 // find looks for a message about the notice, other than the one at not. When it
 // has looked far enough, nothing is uncertain any more.
 func (a *attempt) find(ctx context.Context, b *build.Build, not Ref) (Ref, error) {
-	search := Search{Subject: a.subject(), Since: firstFinish(b, time.Now()).Add(-time.Hour)}
+	search := Search{Subject: a.subject(), Except: not, Since: firstFinish(b, time.Now()).Add(-time.Hour)}
 	for range searchPages {
 		var page Found
 		err := a.call(ctx, gateKey{"find", a.s.o.Messenger.Channel()}, func(ctx context.Context) (err error) {
@@ -182,7 +196,7 @@ func (a *attempt) find(ctx context.Context, b *build.Build, not Ref) (Ref, error
 		if err != nil {
 			return Ref{}, err
 		}
-		if page.Ref.TS != "" && page.Ref != not {
+		if page.Ref.TS != "" {
 			return page.Ref, nil
 		}
 		if search.Cursor = page.Next; search.Cursor == "" {

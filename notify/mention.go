@@ -44,7 +44,7 @@ func (s *Slack) Mention(ctx context.Context, email string) string {
 		s.users.pause(time.Now().Add(mentionTTL))
 	default:
 		s.users.pause(time.Now().Add(max(e.Wait, mentionPause)))
-		s.log.Debug("author not looked up", "error", e)
+		s.log.DebugContext(ctx, "author not looked up", "error", e)
 	}
 	return ""
 }

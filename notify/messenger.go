@@ -23,6 +23,8 @@ type Search struct {
 	// Channel is an id; empty is the channel that Post sends to.
 	Channel string
 	Subject Subject
+	// Except is a message that is not looked for; zero for none.
+	Except Ref
 	// Since is the age at which to stop looking.
 	Since time.Time
 	// Cursor continues after the page that returned it as Next.

@@ -91,11 +91,11 @@ func golden(t *testing.T, name string, m notify.Message) {
 	}
 	path := filepath.Join("testdata", name+".golden")
 	if *update {
-		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path) //nolint:gosec // a file of the repository
+	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +161,12 @@ func FuzzRender(f *testing.F) {
 			addRetry(b, fmt.Sprint("r", i), name+text)
 		}
 		b.Borrow("c", build.Child{Failed: []build.FailedStep{
-			{Name: text, WebURL: url, Uncounted: true}, {Name: name, WebURL: url, Uncounted: true}, {Name: text, WebURL: url, Uncounted: true},
-			{Name: text, WebURL: url, Uncounted: true}, {Name: text, WebURL: url, Uncounted: true}, {Name: text, WebURL: url, Uncounted: true},
+			{Name: text, WebURL: url, Uncounted: true},
+			{Name: name, WebURL: url, Uncounted: true},
+			{Name: text, WebURL: url, Uncounted: true},
+			{Name: text, WebURL: url, Uncounted: true},
+			{Name: text, WebURL: url, Uncounted: true},
+			{Name: text, WebURL: url, Uncounted: true},
 		}})
 		for _, level := range []notify.Level{notify.Full, notify.Short, notify.Plain} {
 			checkLimits(t, notify.Render(b, notify.RenderOptions{Level: level, Mention: name, ExternalURL: url}))

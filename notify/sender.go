@@ -142,7 +142,7 @@ func (s *Sender) round(ctx, work context.Context) (more bool) {
 	s.due.forget(time.Now())
 	notices, err := s.o.Queue.Claim(claimCtx, idle, s.o.ClaimTTL)
 	if err != nil {
-		s.warn("claim", "notices not claimed", "error", err)
+		s.log.Log(ctx, s.level("claim"), "notices not claimed", "error", err)
 	}
 	for range idle - len(notices) {
 		s.slots <- struct{}{}
@@ -221,13 +221,13 @@ func (s *Sender) ended(r Result) {
 	}
 }
 
-// warn logs at WARN, of one kind at most once in half a minute, else at DEBUG.
-func (s *Sender) warn(kind, text string, args ...any) {
-	level := slog.LevelWarn
-	if !s.quiet.allow(kind, time.Now()) {
-		level = slog.LevelDebug
+// level is WARN, for one kind of trouble at most once in half a minute, else
+// DEBUG.
+func (s *Sender) level(kind string) slog.Level {
+	if s.quiet.allow(kind, time.Now()) {
+		return slog.LevelWarn
 	}
-	s.log.Log(context.Background(), level, text, args...)
+	return slog.LevelDebug
 }
 
 // isLost says whether another sender has the notice.

@@ -29,7 +29,7 @@ func (a *attempt) settle(ctx context.Context, r Receipt, result Result) Result {
 			a.yield(ctx, r, result)
 			return Lost
 		}
-		a.s.warn("receipt", "receipt not written", "build", a.n.BuildID, "error", err)
+		a.s.log.Log(ctx, a.s.level("receipt"), "receipt not written", "build", a.n.BuildID, "error", err)
 		if time.Now().Add(wait).After(giveUp) || !sleep(ctx, wait) {
 			return Unrecorded
 		}
@@ -48,14 +48,14 @@ func (a *attempt) fail(ctx context.Context, err error) Result {
 		switch e.Outcome {
 		case RateLimited:
 			p.Wait, p.Failed = e.Wait, false
-			a.s.log.Debug("notice waits", "build", a.n.BuildID, "error", err, "wait", p.Wait)
+			a.s.log.DebugContext(ctx, "notice waits", "build", a.n.BuildID, "error", err, "wait", p.Wait)
 			return a.postpone(ctx, p)
 		case Misconfigured:
-			a.s.warn(kind, "notices do not get through: "+e.Advice, "error", err, "retry_in", p.Wait)
+			a.s.log.Log(ctx, a.s.level(kind), "notices do not get through", "advice", e.Advice, "error", err, "retry_in", p.Wait)
 			return a.postpone(ctx, p)
 		}
 	}
-	a.s.warn(kind, "notice not sent", "build", a.n.BuildID, "error", err, "attempts", a.n.Attempts+1, "retry_in", p.Wait)
+	a.s.log.Log(ctx, a.s.level(kind), "notice not sent", "build", a.n.BuildID, "error", err, "attempts", a.n.Attempts+1, "retry_in", p.Wait)
 	return a.postpone(ctx, p)
 }
 
@@ -68,7 +68,7 @@ func (a *attempt) postpone(ctx context.Context, p Postponement) Result {
 	case isLost(err):
 		return Lost
 	case err != nil:
-		a.s.warn("postpone", "notice not given back; its claim ends by itself", "build", a.n.BuildID, "error", err)
+		a.s.log.Log(ctx, a.s.level("postpone"), "notice not given back; its claim ends by itself", "build", a.n.BuildID, "error", err)
 	case p.Wait > 0:
 		a.s.retryAt(time.Now().Add(p.Wait))
 	}
@@ -82,7 +82,7 @@ func backoff(failed int) time.Duration {
 	if failed < 6 {
 		wait = time.Second << max(failed, 0)
 	}
-	return wait + rand.N(wait/10) //nolint:gosec // no secret
+	return wait + rand.N(wait/10)
 }
 
 // yield cleans up after a send whose claim was lost. Another sender has the
@@ -96,9 +96,9 @@ func (a *attempt) yield(ctx context.Context, r Receipt, result Result) {
 	now, settled := a.successor(ctx)
 	switch {
 	case !settled:
-		a.s.log.Warn("a notice was taken over, and its message is left as it is", "build", a.n.BuildID)
+		a.s.log.WarnContext(ctx, "a notice was taken over, and its message is left as it is", "build", a.n.BuildID)
 	case now.TS != r.TS:
-		a.s.log.Info("a notice was taken over: removing the second message", "build", a.n.BuildID)
+		a.s.log.InfoContext(ctx, "a notice was taken over: removing the second message", "build", a.n.BuildID)
 		a.remove(ctx, ours)
 	case !bytes.Equal(now.BodyHash, r.BodyHash):
 		a.repair(ctx, ours) // ours may have come after the successor's
@@ -141,7 +141,7 @@ func (a *attempt) repair(ctx context.Context, ref Ref) {
 		}
 	}
 	if err != nil {
-		a.s.log.Warn("a message may be out of date until its build changes", "build", a.n.BuildID, "error", err)
+		a.s.log.WarnContext(ctx, "a message may be out of date until its build changes", "build", a.n.BuildID, "error", err)
 	}
 }
 
@@ -154,7 +154,7 @@ func (a *attempt) dropStale(ctx context.Context) {
 
 func (a *attempt) remove(ctx context.Context, ref Ref) {
 	if err := a.s.o.Messenger.Delete(ctx, ref); err != nil {
-		a.s.log.Warn("a second message was not removed", "build", a.n.BuildID, "error", err)
+		a.s.log.WarnContext(ctx, "a second message was not removed", "build", a.n.BuildID, "error", err)
 	}
 }
 

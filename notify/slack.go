@@ -76,7 +76,8 @@ func NewSlack(o SlackOptions) *Slack {
 	return s
 }
 
-var channelID = regexp.MustCompile(`^[CDG][A-Z0-9]{7,}$`)
+// channelID tells an id from a name: a name has no capitals.
+var channelID = regexp.MustCompile(`^[CDG][A-Z0-9]+$`)
 
 // Channel names where Post sends to, as it was configured.
 func (s *Slack) Channel() string { return s.channel }

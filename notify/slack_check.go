@@ -19,13 +19,13 @@ func (s *Slack) Check(ctx context.Context) error {
 	}
 	missing, known := missingScopes(answer.Header)
 	if !known || len(missing) == 0 {
-		s.log.Info("connected to Slack", "team", answer.Team, "user", answer.User)
+		s.log.InfoContext(ctx, "connected to Slack", "team", answer.Team, "user", answer.User)
 		return nil
 	}
 	s.setDeaf(slices.Contains(missing, scopeHistory) || slices.Contains(missing, scopeMetadata))
-	s.log.Warn("the Slack app lacks the scopes "+strings.Join(missing, ", ")+
-		": chat:write sends notices, users:read.email mentions authors, channels:history and metadata.message:read "+
-		"find a message again whose answer was lost, which else may be sent twice", "team", answer.Team, "user", answer.User)
+	s.log.WarnContext(ctx, "the Slack app lacks scopes: chat:write sends notices, users:read.email mentions authors, "+
+		"channels:history and metadata.message:read keep a message whose answer was lost from being sent twice",
+		"missing", strings.Join(missing, ", "), "team", answer.Team, "user", answer.User)
 	return nil
 }
 

@@ -44,11 +44,16 @@ func (s *Slack) Find(ctx context.Context, q Search) (Found, error) {
 		ChannelID: channel, Cursor: q.Cursor, Limit: historyPage, IncludeAllMetadata: true,
 	})
 	if err != nil {
-		return Found{}, s.unsearchable(classify(op, err, t.sent()))
+		e := unsearchable(classify(op, err, t.sent()))
+		if e.Code == "missing_scope" {
+			s.setDeaf(true)
+		}
+		return Found{}, e
 	}
 	for _, m := range page.Messages {
-		if isAbout(m.Metadata, q.Subject) {
-			return Found{Ref: Ref{Channel: channel, TS: m.Timestamp}}, nil
+		ref := Ref{Channel: channel, TS: m.Timestamp}
+		if isAbout(m.Metadata, q.Subject) && ref != q.Except {
+			return Found{Ref: ref}, nil
 		}
 		if before(m.Timestamp, q.Since) {
 			return Found{}, nil
@@ -71,12 +76,12 @@ func before(ts string, t time.Time) bool {
 	return err == nil && n < t.Unix()
 }
 
-// unsearchable marks what no later search mends.
-func (s *Slack) unsearchable(e *Error) *Error {
-	if e.Code == "missing_scope" {
-		s.setDeaf(true)
-	}
-	if e.Outcome == Misconfigured {
+// unsearchable marks what no later search mends: every clear refusal. A limit,
+// or trouble on the way, is none.
+func unsearchable(e *Error) *Error {
+	switch {
+	case e.Outcome == RateLimited || e.Outcome == Uncertain:
+	case e.Outcome == Misconfigured || e.Code != "":
 		e.Outcome = Unsearchable
 	}
 	return e
@@ -119,11 +124,7 @@ func (s *Slack) listed(ctx context.Context, op string) (string, *Error) {
 			Cursor: cursor, Limit: channelPage, ExcludeArchived: true, Types: []string{"public_channel"},
 		})
 		if err != nil {
-			e := classify(op, err, t.sent())
-			if e.Outcome == Misconfigured {
-				e.Outcome = Unsearchable
-			}
-			return "", e
+			return "", unsearchable(classify(op, err, t.sent()))
 		}
 		for _, c := range channels {
 			if c.Name == name {

@@ -19,6 +19,9 @@ const maxAnswer = 16 << 20
 
 var errLongAnswer = errors.New("the answer is longer than 16 MiB")
 
+// idleTimeout is how long a connection is kept for the next call.
+const idleTimeout = 15 * time.Second
+
 // transport is slack-go's HTTP client: it reads answers whole and bounded, and
 // sends the token nowhere but to the configured URL.
 type transport struct{ client *http.Client }
@@ -27,6 +30,12 @@ func newTransport(client *http.Client) *transport {
 	c := http.Client{}
 	if client != nil {
 		c = *client
+	} else if t, ok := http.DefaultTransport.(*http.Transport); ok {
+		own := t.Clone()
+		// A request on a connection that Slack is just closing has an unknown
+		// outcome: do not keep them for long.
+		own.IdleConnTimeout = idleTimeout
+		c.Transport = own
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &transport{client: &c}
@@ -41,7 +50,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	if deadline, ok := req.Context().Deadline(); ok && !time.Now().Before(deadline) {
 		return nil, errTooLate
 	}
-	resp, err := t.client.Do(req) //nolint:gosec // the URL is the operator's
+	resp, err := t.client.Do(req)
 	if err != nil {
 		return nil, err
 	}

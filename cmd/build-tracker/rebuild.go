@@ -40,6 +40,6 @@ func (c *rebuildCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return fmt.Errorf("rebuild: %w", err)
 	}
-	fmt.Fprintf(t.stdout, "Rebuilt %d builds.\n", progress.total)
+	fmt.Fprintf(t.stdout, "Builds rebuilt: %d\n", progress.total)
 	return nil
 }

@@ -49,8 +49,11 @@ func testList(t *testing.T, s db.Store) {
 func testListSelects(t *testing.T, s db.Store) {
 	var rows []db.Row
 	for n, at := range [][4]string{
-		{"acme", "web", "main", "passed"}, {"acme", "web", "main", "failed"}, {"acme", "web", "other", "failed"},
-		{"acme", "api", "main", "failed"}, {"umbrella", "web", "main", "passed"},
+		{"acme", "web", "main", "passed"},
+		{"acme", "web", "main", "failed"},
+		{"acme", "web", "other", "failed"},
+		{"acme", "api", "main", "failed"},
+		{"umbrella", "web", "main", "passed"},
 	} {
 		r := row(fmt.Sprint(n), 1)
 		r.Organization, r.Pipeline, r.Branch, r.State = at[0], at[1], at[2], at[3]
@@ -130,5 +133,25 @@ func testAllBuilds(t *testing.T, s db.Store) {
 	}
 	if n := must(s.CountBuilds(t.Context()))(t); n != int64(len(want)) {
 		t.Errorf("counted %d builds, want %d", n, len(want))
+	}
+}
+
+func testBuildIDs(t *testing.T, s db.Store) {
+	commit(t, s, 0, 1, db.Batch{Rows: []db.Row{row("a", 1), row("c", 1), row("e", 1), row("f", 1)}})
+	for _, id := range []string{"b", "c", "d", ""} {
+		mustAppend(t, s, delivery(id, 0))
+	}
+	for _, limit := range []int{1, 2, 100} {
+		got := []string{""}
+		for {
+			page := must(s.BuildIDs(t.Context(), got[len(got)-1], limit))(t)
+			if len(page) == 0 {
+				break
+			}
+			got = append(got, page...)
+		}
+		if diff := gocmp.Diff([]string{"", "a", "b", "c", "d", "e", "f"}, got); diff != "" {
+			t.Errorf("pages of %d: %s", limit, diff)
+		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 func (s *Slack) PipeClient(t testing.TB) *http.Client {
 	t.Helper()
 	l := &slackPipe{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: s.Handler()} //nolint:gosec // pipes in a test
+	server := &http.Server{Handler: s.Handler()}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -95,6 +95,8 @@ type build struct {
 	json  map[string]any
 	pipe  map[string]any
 	now   time.Time
+	// linked: its payloads say which job is a retry of which. Older ones do not.
+	linked bool
 }
 
 func (w *World) id(opts Options, kind string) string {
@@ -113,7 +115,7 @@ func (w *World) newBuild(opts Options, pipeline string, now time.Time) *build {
 	organization := opts.Name + "acme"
 	w.Builds = append(w.Builds, Truth{ID: id, Organization: organization, Pipeline: pipeline, Branch: branch, Number: number, Status: "running"})
 	return &build{
-		w: w, opts: opts, truth: len(w.Builds) - 1, now: now,
+		w: w, opts: opts, truth: len(w.Builds) - 1, now: now, linked: w.roll(2) == 0,
 		pipe: map[string]any{
 			"id": "pipeline-" + pipeline, "slug": pipeline, "name": pipeline, "default_branch": "main",
 			"repository":           "git@github.com:acme/" + pipeline + ".git",
@@ -252,7 +254,7 @@ func (b *build) job(like map[string]any) (failed, fixed bool) {
 		for k, v := range like {
 			job[k] = v
 		}
-		if source != "" && roll(2) == 0 { // older payloads do not link retries
+		if source != "" && b.linked {
 			job["retry_source"] = map[string]any{"job_id": source, "retry_type": "automatic"}
 		}
 		b.send("job.scheduled", job)
