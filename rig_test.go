@@ -52,6 +52,15 @@ func embeddedStores(t testing.TB) stores {
 	return stores{name: "embedded", dir: t.TempDir(), redis: embedded.url}
 }
 
+// another returns a pair of the same kind, empty.
+func (s stores) another(t testing.TB) stores {
+	t.Helper()
+	if s.database == "" {
+		return embeddedStores(t)
+	}
+	return stores{name: s.name, database: testenv.Postgres(t), redis: testenv.Redis(t)}
+}
+
 func (s stores) open(t testing.TB) (db.Store, redis.UniversalClient) {
 	t.Helper()
 	store, err := s.openStore(t.Context())
@@ -253,9 +262,16 @@ func (r *recorder) Update(_ context.Context, ref notify.Ref, m notify.Message, a
 	return ref, nil
 }
 
-func (r *recorder) Find(context.Context, notify.Search) (notify.Found, error) {
-	return notify.Found{}, nil
+func (r *recorder) Find(_ context.Context, s notify.Search) (notify.Found, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.posts[s.Subject]
+	if n == 0 {
+		return notify.Found{}, nil
+	}
+	return notify.Found{Ref: notify.Ref{Channel: "C0", TS: fmt.Sprint(s.Subject.BuildID, ".", n)}}, nil
 }
+
 func (r *recorder) Delete(context.Context, notify.Ref) error { return nil }
 func (r *recorder) Mention(context.Context, string) string   { return "" }
 

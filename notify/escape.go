@@ -24,15 +24,19 @@ const (
 // limit characters as Slack counts them: it cannot mention anyone, link,
 // format, start a new line or turn the rest of the line around.
 func inline(s string, limit int) string {
-	return clip(disarm(lookalikes.Replace(oneLine(s))), limit)
+	return clip(disarm(lookalikes.Replace(oneLine(s, limit+1))), limit)
 }
 
 // oneLine returns s as valid UTF-8 with every run of white space and control
-// characters as a single space, and without marks that turn or hide text.
-func oneLine(s string) string {
+// characters as a single space, and without marks that turn or hide text; of a
+// long one at least the first limit characters.
+func oneLine(s string, limit int) string {
 	var out strings.Builder
-	space := false
-	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
+	space, n := false, 0
+	for _, r := range s { // an invalid byte comes as U+FFFD
+		if n >= limit {
+			break
+		}
 		switch {
 		case invisible(r):
 			continue
@@ -43,8 +47,10 @@ func oneLine(s string) string {
 		if space {
 			out.WriteByte(' ')
 			space = false
+			n++
 		}
 		out.WriteRune(r)
+		n++
 	}
 	return out.String()
 }

@@ -151,7 +151,7 @@ func commitLine(b *build.Build) string {
 // firstLine returns the first line that says something.
 func firstLine(message string) string {
 	for line := range strings.Lines(message) {
-		if line = oneLine(line); line != "" {
+		if oneLine(line, 1) != "" {
 			return line
 		}
 	}
