@@ -30,7 +30,7 @@ const (
 
 // foldStore is what the tracker needs of the database.
 type foldStore interface {
-	Cursor(ctx context.Context, name string) (db.Cursor, error)
+	Cursor(ctx context.Context, name string) (int64, error)
 	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 	Commit(ctx context.Context, b db.Batch) error
@@ -68,7 +68,6 @@ type Tracker struct {
 
 	// The rest belongs to the goroutine that leads.
 	mark  build.Mark
-	epoch int64
 	held  map[string]*build.Build // as committed at mark
 	alone int64                   // up to this position events are taken one at a time
 	tries int                     // of the event after mark
@@ -212,12 +211,10 @@ func (t *Tracker) idle(ctx context.Context) {
 // are given up, and it is filled from their rows.
 func (t *Tracker) sync(ctx context.Context) error {
 	t.held = make(map[string]*build.Build)
-	cursor, err := t.db.Cursor(ctx, trackerCursor)
+	position, err := t.db.Cursor(ctx, trackerCursor)
 	if err != nil {
 		return fmt.Errorf("read the tracker's cursor: %w", err)
 	}
-	position := cursor.Position
-	t.epoch = cursor.Epoch
 	mark, err := t.state.Mark(ctx)
 	if err != nil {
 		return err

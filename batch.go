@@ -230,7 +230,7 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 		return err
 	}
 	err = t.db.Commit(ctx, db.Batch{
-		Cursor: trackerCursor, Epoch: t.epoch, From: t.mark.Position, To: b.to,
+		Cursor: trackerCursor, From: t.mark.Position, To: b.to,
 		Rows: rows, Wants: wants, Aside: b.aside,
 	})
 	if err != nil {

@@ -55,15 +55,11 @@ type Store interface {
 	// ReadBuild returns a build's events from seq from on, in order, likewise.
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 
-	// Cursor returns where a named reader stands; a new one is at 0, epoch 1.
-	Cursor(ctx context.Context, name string) (Cursor, error)
+	// Cursor returns the position at which a named reader stands; a new one is at 0.
+	Cursor(ctx context.Context, name string) (int64, error)
 	// Commit writes one batch of the tracker in one transaction, if the cursor
-	// stands at b.Epoch and b.From. ErrFenced when it does not: nothing is written.
+	// stands at b.From. ErrFenced when it does not: nothing is written.
 	Commit(ctx context.Context, b Batch) error
-	// Rewrite replaces build rows, in one transaction, and starts a new epoch of
-	// the cursor, so that a running tracker loads builds anew. ErrFenced unless
-	// the cursor stands at position at. Nothing is appended, no notice is wanted.
-	Rewrite(ctx context.Context, cursor string, at int64, rows []Row) error
 
 	// Builds returns the rows of these builds, those that exist, in no order.
 	Builds(ctx context.Context, ids []string) ([]Row, error)
@@ -82,8 +78,6 @@ type Store interface {
 	// Recent returns, after a build id, in order of id, rows that are unfinished or finished
 	// after since: what a fresh Redis is filled with.
 	Recent(ctx context.Context, since time.Time, afterID string, limit int) ([]Row, error)
-	// AllBuilds returns rows in order of id after afterID: what a rebuild walks.
-	AllBuilds(ctx context.Context, afterID string, limit int) ([]Row, error)
 	// BuildIDs returns, in order and after one of them, the ids of builds that have
 	// events, a row, or both.
 	BuildIDs(ctx context.Context, after string, limit int) ([]string, error)
@@ -157,18 +151,10 @@ type ReadQuery struct {
 	Organization, Pipeline string
 }
 
-// Cursor is where a reader stands. Epoch grows when everything derived up to
-// Position has to be loaded anew.
-type Cursor struct {
-	Position int64
-	Epoch    int64
-}
-
 // Batch is what the tracker writes for the events it folded.
 type Batch struct {
-	// Cursor names it; it moves from From, in Epoch, to To.
+	// Cursor names it; it moves from From to To, which may be the same.
 	Cursor   string
-	Epoch    int64
 	From, To int64
 	// Rows replace the rows of these builds.
 	Rows []Row

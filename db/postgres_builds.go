@@ -72,11 +72,6 @@ func (p *Postgres) Recent(ctx context.Context, since time.Time, afterID string, 
 		since, clean(afterID, maxName), pageSize(limit))
 }
 
-// AllBuilds is Store.AllBuilds.
-func (p *Postgres) AllBuilds(ctx context.Context, afterID string, limit int) ([]Row, error) {
-	return p.rows(ctx, "read all builds", `WHERE id > $1 ORDER BY id LIMIT $2`, clean(afterID, maxName), pageSize(limit))
-}
-
 // CountBuilds is Store.CountBuilds.
 func (p *Postgres) CountBuilds(ctx context.Context) (int64, error) {
 	return p.count(ctx, "count builds", `SELECT count(*) FROM builds`)

@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,18 +11,18 @@ import (
 const fenced = "BT001"
 
 // Cursor is Store.Cursor.
-func (p *Postgres) Cursor(ctx context.Context, name string) (Cursor, error) {
+func (p *Postgres) Cursor(ctx context.Context, name string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := p.pool.Query(ctx, `SELECT position, epoch FROM cursors WHERE name = $1`, clean(name, maxName))
+	rows, err := p.pool.Query(ctx, `SELECT position FROM cursors WHERE name = $1`, clean(name, maxName))
 	if err != nil {
-		return Cursor{}, p.fail("read the cursor", err)
+		return 0, p.fail("read the cursor", err)
 	}
-	c := Cursor{Epoch: 1}
-	if _, err := pgx.ForEachRow(rows, []any{&c.Position, &c.Epoch}, func() error { return nil }); err != nil {
-		return Cursor{}, p.fail("read the cursor", err)
+	var position int64
+	if _, err := pgx.ForEachRow(rows, []any{&position}, func() error { return nil }); err != nil {
+		return 0, p.fail("read the cursor", err)
 	}
-	return c, nil
+	return position, nil
 }
 
 // Commit is Store.Commit. Its statements go in one round trip and are one
@@ -32,7 +31,7 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var batch pgx.Batch
-	batch.Queue(`SELECT move_cursor($1, $2, $3, $4)`, clean(b.Cursor, maxName), b.Epoch, b.From, b.To)
+	batch.Queue(`SELECT move_cursor($1, $2, $3)`, clean(b.Cursor, maxName), b.From, b.To)
 	if len(b.Rows) > 0 {
 		batch.Queue(upsertRows, p.rowArrays(distinctRows(b.Rows))...)
 	}
@@ -46,37 +45,6 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 	}
 	if err != nil {
 		return p.fail("commit the batch", err)
-	}
-	return nil
-}
-
-// rewriteChunk is how many rows one statement of Rewrite takes.
-const rewriteChunk = 500
-
-// Rewrite is Store.Rewrite.
-func (p *Postgres) Rewrite(ctx context.Context, cursor string, at int64, rows []Row) error {
-	ctx, cancel := context.WithTimeout(ctx, longTimeout)
-	defer cancel()
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE cursors SET epoch = epoch + 1 WHERE name = $1 AND position = $2`, clean(cursor, maxName), at)
-		if err == nil && tag.RowsAffected() == 0 && at == 0 {
-			tag, err = tx.Exec(ctx, `INSERT INTO cursors (name, position, epoch) VALUES ($1, 0, 2) ON CONFLICT DO NOTHING`, clean(cursor, maxName))
-		}
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			return ErrFenced
-		}
-		for chunk := range slices.Chunk(distinctRows(rows), rewriteChunk) {
-			if _, err := tx.Exec(ctx, upsertRows, p.rowArrays(chunk)...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return p.fail("rewrite builds", err)
 	}
 	return nil
 }

@@ -77,11 +77,6 @@ func (s *SQLite) Recent(ctx context.Context, since time.Time, afterID string, li
 		since.UnixMicro(), clean(afterID, maxName), pageSize(limit))
 }
 
-// AllBuilds is Store.AllBuilds.
-func (s *SQLite) AllBuilds(ctx context.Context, afterID string, limit int) ([]Row, error) {
-	return s.rows(ctx, "read all builds", `WHERE id > $1 ORDER BY id LIMIT $2`, clean(afterID, maxName), pageSize(limit))
-}
-
 // CountBuilds is Store.CountBuilds.
 func (s *SQLite) CountBuilds(ctx context.Context) (int64, error) {
 	return s.count(ctx, "count builds", `SELECT count(*) FROM builds`)

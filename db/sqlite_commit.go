@@ -7,12 +7,11 @@ import (
 )
 
 // Cursor is Store.Cursor.
-func (s *SQLite) Cursor(ctx context.Context, name string) (Cursor, error) {
-	c := Cursor{Epoch: 1}
-	err := s.query(ctx, "read the cursor", func(rows *sql.Rows) error {
-		return rows.Scan(&c.Position, &c.Epoch)
-	}, `SELECT position, epoch FROM cursors WHERE name = $1`, clean(name, maxName))
-	return c, err
+func (s *SQLite) Cursor(ctx context.Context, name string) (position int64, err error) {
+	err = s.query(ctx, "read the cursor", func(rows *sql.Rows) error {
+		return rows.Scan(&position)
+	}, `SELECT position FROM cursors WHERE name = $1`, clean(name, maxName))
+	return position, err
 }
 
 // Commit is Store.Commit.
@@ -40,16 +39,16 @@ func (s *SQLite) Commit(ctx context.Context, b Batch) error {
 }
 
 // moveCursor returns ErrFenced unless the cursor stands where the batch says. A
-// cursor that is not there stands at position 0 in epoch 1.
+// cursor that is not there stands at position 0.
 func moveCursor(ctx context.Context, tx *sql.Tx, b Batch) error {
 	name := clean(b.Cursor, maxName)
-	if b.From == 0 && b.Epoch == 1 {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, position, epoch) VALUES ($1, 0, 1) ON CONFLICT DO NOTHING`, name); err != nil {
+	if b.From == 0 {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, position) VALUES ($1, 0) ON CONFLICT DO NOTHING`, name); err != nil {
 			return err
 		}
 	}
-	return fence(tx.ExecContext(ctx, `UPDATE cursors SET position = $4 WHERE name = $1 AND epoch = $2 AND position = $3`,
-		name, b.Epoch, b.From, b.To))
+	return fence(tx.ExecContext(ctx, `UPDATE cursors SET position = $3 WHERE name = $1 AND position = $2`,
+		name, b.From, b.To))
 }
 
 // fence returns ErrFenced when an update of the cursor changed nothing.
@@ -62,22 +61,6 @@ func fence(result sql.Result, err error) error {
 		err = ErrFenced
 	}
 	return err
-}
-
-// Rewrite is Store.Rewrite.
-func (s *SQLite) Rewrite(ctx context.Context, cursor string, at int64, rows []Row) error {
-	name := clean(cursor, maxName)
-	return s.write(ctx, "rewrite builds", longTimeout, func(ctx context.Context, tx *sql.Tx) error {
-		if at == 0 {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, position, epoch) VALUES ($1, 0, 1) ON CONFLICT DO NOTHING`, name); err != nil {
-				return err
-			}
-		}
-		if err := fence(tx.ExecContext(ctx, `UPDATE cursors SET epoch = epoch + 1 WHERE name = $1 AND position = $2`, name, at)); err != nil {
-			return err
-		}
-		return s.upsertRows(ctx, tx, distinctRows(rows))
-	})
 }
 
 func (s *SQLite) upsertRows(ctx context.Context, tx *sql.Tx, rows []Row) error {

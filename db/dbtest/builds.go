@@ -24,7 +24,6 @@ var builds = map[string]func(*testing.T, db.Store){
 	"lists are newest first and paged":      testList,
 	"lists select":                          testListSelects,
 	"recent builds are unfinished or late":  testRecent,
-	"all builds are walked in order":        testAllBuilds,
 	"ids are of events and of rows":         testBuildIDs,
 }
 

@@ -26,7 +26,7 @@ func testClosed(t *testing.T, s db.Store) {
 		"head":   func() error { _, err := s.Head(ctx); return err },
 		"read":   func() error { _, err := s.ReadAll(ctx, db.ReadQuery{}); return err },
 		"cursor": func() error { _, err := s.Cursor(ctx, "tracker"); return err },
-		"commit": func() error { return s.Commit(ctx, db.Batch{Cursor: "tracker", Epoch: 1, To: 1}) },
+		"commit": func() error { return s.Commit(ctx, db.Batch{Cursor: "tracker", To: 1}) },
 		"builds": func() error { _, err := s.Builds(ctx, []string{"a"}); return err },
 		"branch": func() error { _, err := s.Branch(ctx, []db.BranchQuery{{}}); return err },
 		"claim":  func() error { _, err := s.Claim(ctx, 1, time.Second); return err },

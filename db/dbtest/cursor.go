@@ -16,23 +16,20 @@ var cursors = map[string]func(*testing.T, db.Store){
 	"a batch moves its cursor":                  testCommit,
 	"a fenced batch writes nothing":             testFence,
 	"of two trackers one commits":               testOneTracker,
-	"a rewrite starts an epoch":                 testRewrite,
-	"a rewrite elsewhere is fenced":             testRewriteFenced,
-	"a rewrite may come first":                  testRewriteFirst,
 	"events are set aside":                      testSetAside,
 	"no text blocks the tracker":                testDirtyBatch,
 	"an empty batch may move the cursor":        func(t *testing.T, s db.Store) { commit(t, s, 0, 9, db.Batch{}) },
 	"a batch may name a build and notice twice": testRepeats,
 }
 
-// commit writes b for the cursor tracker, in epoch 1.
+// commit writes b for the cursor tracker.
 func commit(t *testing.T, s db.Store, from, to int64, b db.Batch) {
 	t.Helper()
-	b.Cursor, b.Epoch, b.From, b.To = "tracker", 1, from, to
+	b.Cursor, b.From, b.To = "tracker", from, to
 	noError(t, s.Commit(t.Context(), b))
 }
 
-func wantCursor(t *testing.T, s db.Store, name string, want db.Cursor) {
+func wantCursor(t *testing.T, s db.Store, name string, want int64) {
 	t.Helper()
 	if diff := cmp.Diff(want, must(s.Cursor(t.Context(), name))(t)); diff != "" {
 		t.Errorf("cursor %s: %s", name, diff)
@@ -40,26 +37,24 @@ func wantCursor(t *testing.T, s db.Store, name string, want db.Cursor) {
 }
 
 func testNewCursor(t *testing.T, s db.Store) {
-	wantCursor(t, s, "tracker", db.Cursor{Epoch: 1})
-	wantCursor(t, s, "a\x00b", db.Cursor{Epoch: 1})
+	wantCursor(t, s, "tracker", 0)
+	wantCursor(t, s, "a\x00b", 0)
 }
 
 func testCommit(t *testing.T, s db.Store) {
 	commit(t, s, 0, 10, db.Batch{Rows: []db.Row{row("a", 1)}})
-	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 1})
+	wantCursor(t, s, "tracker", 10)
 	commit(t, s, 10, 12, db.Batch{})
-	wantCursor(t, s, "tracker", db.Cursor{Position: 12, Epoch: 1})
-	wantCursor(t, s, "another", db.Cursor{Epoch: 1})
+	wantCursor(t, s, "tracker", 12)
+	wantCursor(t, s, "another", 0)
 }
 
 func testFence(t *testing.T, s db.Store) {
 	commit(t, s, 0, 10, db.Batch{Rows: []db.Row{row("a", 1)}})
 	for name, b := range map[string]db.Batch{
-		"an older position": {Cursor: "tracker", Epoch: 1, From: 0, To: 11},
-		"a later position":  {Cursor: "tracker", Epoch: 1, From: 11, To: 12},
-		"another epoch":     {Cursor: "tracker", Epoch: 2, From: 10, To: 11},
-		"a new cursor":      {Cursor: "new", Epoch: 1, From: 5, To: 6},
-		"a new epoch":       {Cursor: "new", Epoch: 2, From: 0, To: 6},
+		"an older position": {Cursor: "tracker", From: 0, To: 11},
+		"a later position":  {Cursor: "tracker", From: 11, To: 12},
+		"a new cursor":      {Cursor: "new", From: 5, To: 6},
 	} {
 		b.Rows = []db.Row{row("a", 99), row("b", 1)}
 		b.Wants = []db.Want{{BuildID: "a", Kind: "failed", Rev: 1, Create: true}}
@@ -70,8 +65,8 @@ func testFence(t *testing.T, s db.Store) {
 			wantError(t, err, db.ErrFenced)
 		}
 	}
-	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 1})
-	wantRows(t, must(s.AllBuilds(t.Context(), "", 10))(t), row("a", 1))
+	wantCursor(t, s, "tracker", 10)
+	wantRows(t, must(s.Builds(t.Context(), []string{"a", "b"}))(t), row("a", 1))
 	if n := must(s.CountDue(t.Context()))(t); n != 0 {
 		t.Errorf("%d notices due, want 0", n)
 	}
@@ -88,7 +83,7 @@ func testOneTracker(t *testing.T, s db.Store) {
 		for n := range int64(trackers) {
 			group.Go(func() {
 				err := s.Commit(t.Context(), db.Batch{
-					Cursor: "tracker", Epoch: 1, From: round, To: round + 1, Rows: []db.Row{row("a", n)},
+					Cursor: "tracker", From: round, To: round + 1, Rows: []db.Row{row("a", n)},
 				})
 				if err == nil {
 					won.Add(1)
@@ -102,36 +97,6 @@ func testOneTracker(t *testing.T, s db.Store) {
 			t.Fatalf("%d of %d trackers committed", won.Load(), trackers)
 		}
 	}
-}
-
-func testRewrite(t *testing.T, s db.Store) {
-	commit(t, s, 0, 10, db.Batch{Rows: []db.Row{row("a", 1), row("b", 1)}})
-	noError(t, s.Rewrite(t.Context(), "tracker", 10, []db.Row{row("b", 2), row("c", 2)}))
-	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 2})
-	wantRows(t, must(s.AllBuilds(t.Context(), "", 10))(t), row("a", 1), row("b", 2), row("c", 2))
-	running := db.Batch{Cursor: "tracker", Epoch: 1, From: 10, To: 11}
-	wantError(t, s.Commit(t.Context(), running), db.ErrFenced)
-	running.Epoch = 2
-	noError(t, s.Commit(t.Context(), running))
-}
-
-func testRewriteFenced(t *testing.T, s db.Store) {
-	wantError(t, s.Rewrite(t.Context(), "tracker", 5, []db.Row{row("a", 1)}), db.ErrFenced)
-	commit(t, s, 0, 10, db.Batch{})
-	wantError(t, s.Rewrite(t.Context(), "tracker", 9, []db.Row{row("a", 1)}), db.ErrFenced)
-	wantError(t, s.Rewrite(t.Context(), "tracker", 0, []db.Row{row("a", 1)}), db.ErrFenced)
-	wantCursor(t, s, "tracker", db.Cursor{Position: 10, Epoch: 1})
-	if n := must(s.CountBuilds(t.Context()))(t); n != 0 {
-		t.Errorf("%d builds, want 0", n)
-	}
-}
-
-func testRewriteFirst(t *testing.T, s db.Store) {
-	noError(t, s.Rewrite(t.Context(), "tracker", 0, []db.Row{row("a", 1)}))
-	wantCursor(t, s, "tracker", db.Cursor{Epoch: 2})
-	noError(t, s.Rewrite(t.Context(), "tracker", 0, nil))
-	wantCursor(t, s, "tracker", db.Cursor{Epoch: 3})
-	noError(t, s.Commit(t.Context(), db.Batch{Cursor: "tracker", Epoch: 3, From: 0, To: 4}))
 }
 
 func testSetAside(t *testing.T, s db.Store) {
@@ -191,7 +156,7 @@ func testRepeats(t *testing.T, s db.Store) {
 			{BuildID: "a", Kind: "failed", Rev: 3, Create: true},
 		},
 	})
-	wantRows(t, must(s.AllBuilds(t.Context(), "", 10))(t), row("a", 1), row("b", 2))
+	wantRows(t, must(s.Builds(t.Context(), []string{"a", "b"}))(t), row("a", 1), row("b", 2))
 	if got := must(s.Notices(t.Context(), []string{"a"}))(t); len(got) != 1 || got[0].WantedRev != 5 {
 		t.Errorf("notices %+v", got)
 	}

@@ -33,8 +33,8 @@ const hour = time.Hour
 // want commits wants, wherever the cursor is.
 func want(t *testing.T, s db.Store, wants ...db.Want) {
 	t.Helper()
-	c := must(s.Cursor(t.Context(), "tracker"))(t)
-	commit(t, s, c.Position, c.Position+1, db.Batch{Wants: wants})
+	at := must(s.Cursor(t.Context(), "tracker"))(t)
+	commit(t, s, at, at+1, db.Batch{Wants: wants})
 }
 
 func wantNew(t *testing.T, s db.Store, id string, rev int64) {

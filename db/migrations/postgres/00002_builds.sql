@@ -3,8 +3,7 @@
 -- Where the readers stand. Moving one is the fence against a second tracker.
 CREATE TABLE cursors (
     name     text COLLATE "C" PRIMARY KEY,
-    position bigint NOT NULL,
-    epoch    bigint NOT NULL
+    position bigint NOT NULL
 ) WITH (fillfactor = 10);
 
 -- A build's row outlives its events. The snapshot comes compressed.
@@ -40,18 +39,18 @@ CREATE INDEX builds_parent ON builds (parent_id) WHERE parent_id <> '';
 CREATE INDEX builds_finished ON builds (finished_at);
 
 -- move_cursor raises BT001 unless the cursor stands where the caller says. A
--- cursor that is not there stands at position 0 in epoch 1.
+-- cursor that is not there stands at position 0.
 -- +goose StatementBegin
-CREATE FUNCTION move_cursor(p_name text, p_epoch bigint, p_from bigint, p_to bigint) RETURNS void
+CREATE FUNCTION move_cursor(p_name text, p_from bigint, p_to bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
-    UPDATE cursors SET position = p_to WHERE name = p_name AND epoch = p_epoch AND position = p_from;
+    UPDATE cursors SET position = p_to WHERE name = p_name AND position = p_from;
     IF FOUND THEN
         RETURN;
     END IF;
-    IF p_from = 0 AND p_epoch = 1 THEN
-        INSERT INTO cursors (name, position, epoch) VALUES (p_name, p_to, 1) ON CONFLICT DO NOTHING;
+    IF p_from = 0 THEN
+        INSERT INTO cursors (name, position) VALUES (p_name, p_to) ON CONFLICT DO NOTHING;
         IF FOUND THEN
             RETURN;
         END IF;

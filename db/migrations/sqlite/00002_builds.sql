@@ -2,8 +2,7 @@
 
 CREATE TABLE cursors (
     name     TEXT PRIMARY KEY,
-    position INTEGER NOT NULL,
-    epoch    INTEGER NOT NULL
+    position INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE builds (
