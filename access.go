@@ -66,13 +66,17 @@ func (a access) open(r *http.Request) bool {
 	return !a.production && len(a.tokens) == 0 && loopback(r)
 }
 
-// reader returns nil for a request that may read, else the answer to it.
+// reader returns nil for a request that may read, else the answer to it. One
+// that changes something must not come from another site's page: a browser
+// would send the credentials along.
 func (a access) reader(r *http.Request) *problem {
 	switch {
+	case http.NewCrossOriginProtection().Check(r) != nil:
+		return fail(http.StatusForbidden, "The request comes from another site's page in a browser. Send it from a program, or from this server's own page.")
 	case a.known(r) || a.open(r):
 		return nil
 	case !a.production && len(a.tokens) == 0:
-		return fail(http.StatusForbidden, "Without API tokens, reads are answered to this machine only. Set BUILDTRACKER_API_TOKENS and send one as a bearer token.")
+		return unauthorized("Without API tokens, reads are answered to this machine only. Set BUILDTRACKER_API_TOKENS and send one as a bearer token.")
 	}
 	return unauthorized("Send one of BUILDTRACKER_API_TOKENS as a bearer token, or sign in as user devx with the debug password.")
 }

@@ -117,7 +117,9 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q.Limit = int(limit) + 1 // one more, to know whether there is a next page
-	q.Organization, q.Pipeline = pipelineParam(query)
+	if q.Organization, q.Pipeline, err = pipelineParam(query); err != nil {
+		return err
+	}
 	if c := query.Get("cursor"); c != "" {
 		if q.BeforeCreated, q.BeforeID, err = parseCursor(c); err != nil {
 			return fail(http.StatusBadRequest, "The cursor is not one of ours. Use next_cursor of the page before, or none.")
@@ -144,13 +146,17 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 // pipelineParam reads ORG/PIPELINE; without a slash it is a pipeline of any
-// organization.
-func pipelineParam(query url.Values) (organization, pipeline string) {
-	organization, pipeline, found := strings.Cut(query.Get("pipeline"), "/")
-	if !found {
-		return "", organization
+// organization. Without the parameter both are empty.
+func pipelineParam(query url.Values) (organization, pipeline string, err error) {
+	text := query.Get("pipeline")
+	organization, pipeline, found := strings.Cut(text, "/")
+	switch {
+	case !found:
+		return "", text, nil
+	case organization == "" || pipeline == "" || strings.Contains(pipeline, "/"):
+		return "", "", fail(http.StatusBadRequest, "The parameter pipeline is ORGANIZATION/PIPELINE.")
 	}
-	return organization, pipeline
+	return organization, pipeline, nil
 }
 
 func cursorAfter(r db.Row) string {
@@ -174,7 +180,13 @@ func parseCursor(cursor string) (created time.Time, id string, err error) {
 		return time.Time{}, id, nil
 	}
 	micros, err := strconv.ParseInt(at, 10, 64)
-	return time.UnixMicro(micros).UTC(), id, err
+	if err != nil {
+		return time.Time{}, "", err
+	}
+	if created = time.UnixMicro(micros).UTC(); created.Year() < 1 || created.Year() > 9999 {
+		return time.Time{}, "", strconv.ErrRange
+	}
+	return created, id, nil
 }
 
 // intParam reads a whole number between low and high.
@@ -226,7 +238,10 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	organization, pipeline := pipelineParam(query)
+	organization, pipeline, err := pipelineParam(query)
+	if err != nil {
+		return err
+	}
 	if pipeline != "" && organization == "" {
 		return fail(http.StatusBadRequest, "The parameter pipeline is ORGANIZATION/PIPELINE.")
 	}
@@ -282,7 +297,10 @@ func (a *api) debug(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || number < 1 {
 		return fail(http.StatusBadRequest, "A build's number is a whole number from 1.")
 	}
-	organization, pipeline := pipelineParam(r.URL.Query())
+	organization, pipeline, err := pipelineParam(r.URL.Query())
+	if err != nil {
+		return err
+	}
 	rows, err := a.db.Find(r.Context(), organization, pipeline, number)
 	if err != nil {
 		return unavailable("The database did not answer. Try again.", err)
@@ -309,6 +327,7 @@ func (a *api) debug(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(answers[0])

@@ -28,12 +28,10 @@ func (h *health) alive(w http.ResponseWriter, _ *http.Request) error {
 // drain makes the server not ready, so that no new traffic is sent to it.
 func (h *health) drain() { h.draining.Store(true) }
 
-// readiness is what /-/readyz answers.
+// readiness is what /-/readyz answers when the server is ready.
 type readiness struct {
-	Status   string            `json:"status"`
-	Details  map[string]string `json:"details,omitempty"`
-	Folding  *bool             `json:"folding,omitempty"`
-	LagsBack *int64            `json:"cursor_lag_events,omitempty"`
+	Status  string            `json:"status"`
+	Details map[string]string `json:"details,omitempty"`
 }
 
 // ready says whether the server can take deliveries: whether its database
@@ -43,26 +41,20 @@ func (h *health) ready(may access) handler {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		databaseErr := h.s.db.Ping(ctx)
+		draining := h.draining.Load()
+		var details map[string]string
 		if may.details(r) {
-			answer := readiness{Status: "ready", Details: map[string]string{
-				"database": inWords(databaseErr), "redis": inWords(h.s.redis.Ping(ctx).Err()),
-			}}
-			if databaseErr != nil || h.draining.Load() {
-				answer.Status = "not ready"
+			details = map[string]string{"database": inWords(databaseErr), "redis": inWords(h.s.redis.Ping(ctx).Err())}
+			if draining {
+				details["server"] = "draining"
 			}
-			if h.draining.Load() {
-				answer.Details["server"] = "draining"
-			}
-			w.Header().Set("Content-Type", "application/json")
-			if answer.Status != "ready" {
-				w.WriteHeader(http.StatusServiceUnavailable)
-			}
-			return writeJSON(w, answer)
 		}
-		if databaseErr != nil || h.draining.Load() {
-			return unavailable("The server cannot take deliveries now.", databaseErr)
+		if databaseErr != nil || draining {
+			p := unavailable("The server cannot take deliveries now.", databaseErr)
+			p.Details = details
+			return p
 		}
-		return writeJSON(w, readiness{Status: "ready"})
+		return writeJSON(w, readiness{Status: "ready", Details: details})
 	}
 }
 

@@ -8,10 +8,14 @@ import (
 // problem is an error answer (RFC 9457). Detail is for people: it says what to
 // do. The cause goes to the log, not to the client.
 type problem struct {
-	Status     int      `json:"status"`
-	Title      string   `json:"title"`
-	Detail     string   `json:"detail,omitempty"`
+	Type   string `json:"type"` // always about:blank: the status says it all
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Candidates are the pipelines that a bare number may mean.
 	Candidates []string `json:"candidates,omitempty"`
+	// Details name each dependency, and how it is.
+	Details map[string]string `json:"details,omitempty"`
 
 	cause      error
 	retryAfter string
@@ -26,7 +30,7 @@ func (p *problem) Error() string {
 
 // fail returns a problem with the status's own title.
 func fail(status int, detail string) *problem {
-	return &problem{Status: status, Title: http.StatusText(status), Detail: detail}
+	return &problem{Type: "about:blank", Status: status, Title: http.StatusText(status), Detail: detail}
 }
 
 // unavailable is a problem that goes away: the client may try again soon.

@@ -41,7 +41,7 @@ func Rebuild(ctx context.Context, cfg *config.Config, opts Options, progress fun
 		return err
 	}
 	s.closers = append(s.closers, s.db.Close)
-	if s.redis, err = s.openRedis(ctx); err != nil {
+	if s.redis, err = s.openRedis(); err != nil {
 		return err
 	}
 	t := newTracker(s.db, s.redis, trackerOptions{
@@ -251,7 +251,7 @@ func (s *Server) rebuild(w http.ResponseWriter, r *http.Request) error {
 
 	w.Header().Set("Content-Type", "application/jsonl")
 	out := http.NewResponseController(w)
-	out.SetWriteDeadline(time.Time{})
+	_ = out.SetWriteDeadline(time.Time{}) // a writer without deadlines needs none lifted
 	write := func(line rebuildLine) {
 		text, _ := json.Marshal(line) // plain fields marshal
 		w.Write(append(text, '\n'))

@@ -70,7 +70,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 		return nil, err
 	}
 	s.closers = append(s.closers, s.db.Close)
-	if s.redis, err = s.openRedis(ctx); err != nil {
+	if s.redis, err = s.openRedis(); err != nil {
 		return nil, err
 	}
 	s.sender = notify.NewSender(notify.SenderOptions{
@@ -109,7 +109,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.St
 
 // openRedis connects to Redis, or starts one inside this process. A Redis that
 // does not answer is no reason not to start: deliveries are taken without it.
-func (s *Server) openRedis(ctx context.Context) (redis.UniversalClient, error) {
+func (s *Server) openRedis() (redis.UniversalClient, error) {
 	url := s.cfg.RedisURL.Value()
 	if url == "" {
 		embedded, err := startEmbeddedRedis()

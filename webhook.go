@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -18,6 +19,9 @@ const (
 	maxBody = 5 << 20
 	// maxInFlight bounds the bodies in memory at one time, in bytes.
 	maxInFlight = 256 << 20
+	// maxDiscard bounds what is read of a body that is refused already.
+	maxDiscard     = 16 << 20
+	discardTimeout = time.Second
 	// appendTimeout leaves a second of the five that Buildkite waits.
 	appendTimeout = 4 * time.Second
 )
@@ -50,11 +54,27 @@ func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			level = slog.LevelWarn
 		}
 		h.log.Log(r.Context(), level, "delivery refused", "status", p.Status, "why", p.Detail, "cause", p.cause, "remote", r.RemoteAddr)
+		discard(w, r)
+		if p.Status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `X-Buildkite-Token realm="build-tracker"`)
+		}
 		p.write(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, `{"status":"`+result+`"}`+"\n")
+}
+
+// discard reads what is left of a refused body, within bounds. A client that is
+// still sending when the connection closes would never see the answer.
+func discard(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Expect") != "" { // it waits for the answer before it sends
+		return
+	}
+	// An error means that the body is gone, or that the deadline stays as it is.
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTimeout)); err == nil {
+		io.CopyN(io.Discard, r.Body, maxDiscard)
+	}
 }
 
 // take records one delivery and returns what became of it, in the words of the
@@ -128,6 +148,11 @@ func read(w http.ResponseWriter, r *http.Request, size int64) ([]byte, *problem)
 		}
 		if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
 			return nil, tooLarge()
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			p := fail(http.StatusRequestTimeout, "The body came too slowly: all of it has to be here within 10 seconds. Send the delivery again.")
+			p.cause = err
+			return nil, p
 		}
 		if err != nil {
 			p := fail(http.StatusBadRequest, "The body ended early. Send the delivery again.")

@@ -143,8 +143,10 @@ func TestSteps(t *testing.T) {
 		{
 			name: "waiters, blocks and triggers are no steps", state: "passed",
 			jobs: []JobFacts{
-				{ID: "1", Type: "waiter", State: "passed"}, {ID: "2", Type: "manual", Name: "go?", State: "passed"},
-				{ID: "3", Type: "trigger", Name: "deploy", State: "failed"}, {ID: "4", Type: "script", Name: "a", State: "passed", FinishedAt: at(1)},
+				{ID: "1", Type: "waiter", State: "passed"},
+				{ID: "2", Type: "manual", Name: "go?", State: "passed"},
+				{ID: "3", Type: "trigger", Name: "deploy", State: "failed"},
+				{ID: "4", Type: "script", Name: "a", State: "passed", FinishedAt: at(1)},
 			},
 			want: []step{{"a", Passed, [][]string{{"4"}}}},
 		},

@@ -68,11 +68,10 @@ func (s *Store) Mark(ctx context.Context) (Mark, error) {
 		return Mark{}, fmt.Errorf("read redis mark: %w", err)
 	}
 	generation, position, _ := strings.Cut(text, ":")
-	n, err := strconv.ParseInt(position, 10, 64)
-	if err != nil {
-		return Mark{}, nil // not ours: as good as none
+	if n, err := strconv.ParseInt(position, 10, 64); err == nil {
+		return Mark{Generation: generation, Position: n}, nil
 	}
-	return Mark{Generation: generation, Position: n}, nil
+	return Mark{}, nil // not ours: as good as none
 }
 
 // Reset gives up all builds in Redis and starts a new generation at position.

@@ -44,8 +44,12 @@ func TestParsePayloads(t *testing.T) {
 func payloadOf(event, build, job, pipeline, organization, agent string) string {
 	var members []string
 	for _, m := range [][2]string{
-		{"event", `"` + event + `"`}, {"build", build}, {"job", job},
-		{"pipeline", pipeline}, {"organization", organization}, {"agent", agent},
+		{"event", `"` + event + `"`},
+		{"build", build},
+		{"job", job},
+		{"pipeline", pipeline},
+		{"organization", organization},
+		{"agent", agent},
 	} {
 		if m[1] != "" {
 			members = append(members, fmt.Sprintf("%q:%s", m[0], m[1]))

@@ -105,9 +105,9 @@ func (s *Sender) Wake() {
 }
 
 // Run sends until ctx ends, then finishes what it has begun, in Grace at most,
-// and returns nil. What the time did not suffice for is taken over when its
+// and returns. What the time did not suffice for is taken over when its
 // claim ends.
-func (s *Sender) Run(ctx context.Context) error {
+func (s *Sender) Run(ctx context.Context) {
 	// What is in flight outlives ctx: a message that was sent gets its receipt.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -126,7 +126,6 @@ func (s *Sender) Run(ctx context.Context) error {
 	grace := time.AfterFunc(s.o.Grace, cancel)
 	defer grace.Stop()
 	s.flying.Wait()
-	return nil
 }
 
 // round claims as many notices as there are idle workers and begins them. It

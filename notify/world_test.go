@@ -74,16 +74,11 @@ func (w *world) start(m notify.Messenger) (s *notify.Sender, stop func()) {
 		Queue: w.queue, Builds: w.builds, Messenger: m, Logger: w.logger(), Metrics: w.metrics(),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	var once sync.Once
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
 	stop = func() {
-		once.Do(func() {
-			cancel()
-			if err := <-ended; err != nil {
-				w.t.Errorf("Run: %v", err)
-			}
-		})
+		cancel()
+		running.Wait()
 	}
 	w.t.Cleanup(stop)
 	return s, stop

@@ -55,7 +55,7 @@ func startProcess(t testing.TB, env ...string) *process {
 	go p.read(stderr, listening)
 	t.Cleanup(func() {
 		if t.Failed() {
-			p.cmd.Process.Signal(syscall.SIGQUIT) // for its goroutines
+			_ = p.cmd.Process.Signal(syscall.SIGQUIT) // for its goroutines
 			select {
 			case <-p.done:
 			case <-time.After(5 * time.Second):
@@ -91,7 +91,7 @@ func (p *process) read(stderr io.Reader, listening chan<- string) {
 			listening <- entry.Addr
 		}
 		if err != nil {
-			p.cmd.Wait()
+			_ = p.cmd.Wait() // its exit code is read elsewhere
 			return
 		}
 	}
@@ -105,7 +105,7 @@ func (p *process) logged() string {
 
 // kill ends the process at once, as a power cut would.
 func (p *process) kill() {
-	p.cmd.Process.Kill()
+	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
 }
 
@@ -124,7 +124,7 @@ func (p *process) stop() int {
 	select {
 	case <-p.done:
 	case <-time.After(time.Minute):
-		p.cmd.Process.Signal(syscall.SIGQUIT) // for its goroutines
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // for its goroutines
 		<-p.done
 		p.t.Fatalf("the server does not end:\n%s", p.logged())
 	}

@@ -249,8 +249,10 @@ func (b *build) job(like map[string]any) (failed, fixed bool) {
 	before := false
 	for {
 		id := b.w.id(b.opts, "job")
-		job := map[string]any{"id": id, "state": "scheduled", "created_at": stamp(b.now), "finished_at": nil, "exit_status": nil, "soft_failed": false,
-			"web_url": fmt.Sprint(b.json["web_url"], "#", id)}
+		job := map[string]any{
+			"id": id, "state": "scheduled", "created_at": stamp(b.now), "finished_at": nil, "exit_status": nil, "soft_failed": false,
+			"web_url": fmt.Sprint(b.json["web_url"], "#", id),
+		}
 		for k, v := range like {
 			job[k] = v
 		}
