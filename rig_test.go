@@ -89,16 +89,25 @@ type rig struct {
 	redis   redis.UniversalClient
 	tracker *Tracker
 	sender  *notify.Sender
-	said    *recorder
+	said    *recorder // nil when messages go elsewhere
 	synced  bool
 }
 
 func newRig(t testing.TB, s stores) *rig {
 	t.Helper()
+	said := newRecorder()
+	r := newRigWith(t, s, said)
+	r.said = said
+	return r
+}
+
+// newRigWith returns a rig that sends its messages elsewhere.
+func newRigWith(t testing.TB, s stores, messenger notify.Messenger) *rig {
+	t.Helper()
 	store, client := s.open(t)
-	r := &rig{t: t, db: store, redis: client, said: newRecorder()}
+	r := &rig{t: t, db: store, redis: client}
 	r.sender = notify.NewSender(notify.SenderOptions{
-		Queue: noticeQueue{store}, Builds: committedBuilds{store}, Messenger: r.said,
+		Queue: noticeQueue{store}, Builds: committedBuilds{store}, Messenger: messenger,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	r.tracker = newTracker(store, client, trackerOptions{
