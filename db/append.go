@@ -57,6 +57,9 @@ type groupCommit struct {
 	queue  []*waiter
 	bytes  int // of the payloads in queue
 	closed bool
+	// trouble is why the latest commit failed; nil when it did not.
+	trouble  error
+	troubled time.Time
 
 	stopped chan struct{} // closed when the goroutine has ended
 }
@@ -149,11 +152,29 @@ func (g *groupCommit) queued() int {
 	return len(g.queue)
 }
 
-// full says whether the next delivery would be refused.
-func (g *groupCommit) full() bool {
+// troubleLasts is how long a store that failed a commit counts as failing when
+// no other commit was tried: a probe may succeed where a commit does not, as on
+// a disk that is almost full.
+const troubleLasts = 5 * time.Second
+
+// ready returns why the next delivery would not be taken.
+func (g *groupCommit) ready() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.queue) >= g.maxCount || g.bytes >= g.maxBytes
+	if len(g.queue) >= g.maxCount || g.bytes >= g.maxBytes {
+		return ErrFull
+	}
+	if g.trouble != nil && time.Since(g.troubled) < troubleLasts {
+		return g.trouble
+	}
+	return nil
+}
+
+// outcome remembers how the latest commit went.
+func (g *groupCommit) outcome(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.trouble, g.troubled = err, time.Now()
 }
 
 // close refuses new deliveries, commits those that wait, and returns when the
@@ -173,7 +194,9 @@ func (g *groupCommit) run() {
 		if len(batch) == 0 {
 			return
 		}
-		if err := g.commit(batch); err != nil {
+		err := g.commit(batch)
+		g.outcome(err)
+		if err != nil {
 			// The store is away. Who waits behind this batch is told at once,
 			// rather than after a timeout of its own.
 			answerAll(g.takeAll(), err)

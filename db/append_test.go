@@ -229,6 +229,37 @@ func TestAllWaitersHearThatTheStoreIsAway(t *testing.T) {
 	})
 }
 
+func TestStoreThatFailedACommitIsNotReady(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newScripted()
+		g := newGroupCommit(store, 0, 0)
+		defer g.close()
+		commit := func(err error) {
+			go func() { _, _ = g.append(t.Context(), named("x")) }()
+			store.commit(err)
+			synctest.Wait()
+		}
+		diskFull := errors.New("disk full")
+		if err := g.ready(); err != nil {
+			t.Errorf("before the first commit: %v", err)
+		}
+		commit(diskFull)
+		if err := g.ready(); !errors.Is(err, diskFull) {
+			t.Errorf("after a failed commit: %v, want %v", err, diskFull)
+		}
+		commit(nil)
+		if err := g.ready(); err != nil {
+			t.Errorf("after the next commit: %v", err)
+		}
+		commit(diskFull)
+		<-time.After(troubleLasts)
+		if err := g.ready(); err != nil {
+			t.Errorf("when nothing was tried for a while: %v", err)
+		}
+	})
+}
+
 func TestHalvingEndsWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

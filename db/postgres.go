@@ -139,8 +139,8 @@ func milliseconds(d time.Duration) string {
 
 // Ping is Store.Ping.
 func (p *Postgres) Ping(ctx context.Context) error {
-	if p.group.full() {
-		return ErrFull
+	if err := p.group.ready(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -166,8 +166,8 @@ func (s *SQLite) fail(op string, err error) error {
 
 // Ping is Store.Ping.
 func (s *SQLite) Ping(ctx context.Context) error {
-	if s.group.full() {
-		return ErrFull
+	if err := s.group.ready(); err != nil {
+		return err
 	}
 	return s.write(ctx, "ping", callTimeout, func(context.Context, *sql.Tx) error { return nil })
 }
