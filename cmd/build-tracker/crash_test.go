@@ -54,6 +54,10 @@ func verify(t *testing.T, world *traffic.World, url string, messages func() erro
 	if err := world.CheckEvents(t.Context(), url); err != nil {
 		t.Error(err)
 	}
+	// Trouble around an event is no fault of the event.
+	if n := metric(url, "buildtracker_events_set_aside"); n != 0 {
+		t.Errorf("%v events are set aside, want 0", n)
+	}
 }
 
 // wait returns when a condition holds.

@@ -29,18 +29,25 @@ type process struct {
 	log strings.Builder
 }
 
-// startProcess starts a command of the program and returns when it listens.
-func startProcess(t testing.TB, env ...string) *process {
+// program returns a path at which this test binary is build-tracker: TestMain
+// goes by the name.
+func program(t testing.TB) string {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(t.TempDir(), "build-tracker") // TestMain goes by the name
+	link := filepath.Join(t.TempDir(), "build-tracker")
 	if err := os.Symlink(exe, link); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(link, "serve"), done: make(chan struct{})}
+	return link
+}
+
+// startProcess starts a command of the program and returns when it listens.
+func startProcess(t testing.TB, env ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(program(t), "serve"), done: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LISTEN_ADDR=127.0.0.1:0", "LOG_FORMAT=json", "GORACE=atexit_sleep_ms=0"}, env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

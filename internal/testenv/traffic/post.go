@@ -21,9 +21,27 @@ type Poster struct {
 	Workers int
 	// Pace, if not 0, is how long a worker waits after each delivery.
 	Pace time.Duration
+	// Heard, if not nil, is told what each try came to, by many goroutines.
+	Heard func(Answer)
 
 	acked  atomic.Int64
 	client http.Client
+}
+
+// Answer is what a try to post a delivery came to.
+type Answer struct {
+	Status     int // 0 when there was no answer
+	RetryAfter string
+	Body       string
+	Took       time.Duration
+	Err        error // why there was no answer, or no whole one
+}
+
+func (a Answer) String() string {
+	if a.Err != nil {
+		return fmt.Sprintf("no answer after %s: %v", a.Took, a.Err)
+	}
+	return fmt.Sprintf("%d after %s, Retry-After %q: %s", a.Status, a.Took, a.RetryAfter, a.Body)
 }
 
 // Acked returns how many deliveries were answered 200 so far.
@@ -68,25 +86,35 @@ func (p *Poster) Post(ctx context.Context, deliveries []Delivery) error {
 
 func (p *Poster) one(ctx context.Context, d Delivery) error {
 	for {
-		status, answer, err := p.Try(ctx, d)
+		a := p.Try(ctx, d)
 		switch {
-		case err == nil && status == http.StatusOK:
+		case a.Err == nil && a.Status == http.StatusOK:
 			p.acked.Add(1)
 			return nil
-		case err == nil && status < 500:
-			return fmt.Errorf("%s answered %d: %s", d.Event, status, answer)
+		case a.Err == nil && a.Status < 500:
+			return fmt.Errorf("%s was refused: %v", d.Event, a)
 		}
 		if !pause(ctx, 20*time.Millisecond) {
-			return fmt.Errorf("%s was not taken before the end: %d %s %w", d.Event, status, answer, err)
+			return fmt.Errorf("%s was not taken before the end: %v", d.Event, a)
 		}
 	}
 }
 
 // Try posts a delivery once.
-func (p *Poster) Try(ctx context.Context, d Delivery) (status int, answer string, err error) {
+func (p *Poster) Try(ctx context.Context, d Delivery) Answer {
+	began := time.Now()
+	a := p.post(ctx, d)
+	a.Took = time.Since(began)
+	if p.Heard != nil {
+		p.Heard(a)
+	}
+	return a
+}
+
+func (p *Poster) post(ctx context.Context, d Delivery) Answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Target()+"/buildkite", bytes.NewReader(d.Body))
 	if err != nil {
-		return 0, "", err
+		return Answer{Err: err}
 	}
 	r.Header.Set("X-Buildkite-Event", d.Event)
 	if p.Token != "" {
@@ -94,11 +122,11 @@ func (p *Poster) Try(ctx context.Context, d Delivery) (status int, answer string
 	}
 	res, err := p.client.Do(r)
 	if err != nil {
-		return 0, "", err
+		return Answer{Err: err}
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
-	return res.StatusCode, string(body), err
+	return Answer{Status: res.StatusCode, RetryAfter: res.Header.Get("Retry-After"), Body: string(body), Err: err}
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
