@@ -36,14 +36,10 @@ func (s *Store) NewLease(ttl time.Duration) *Lease {
 	}
 }
 
-// TTL is how long the lease lasts.
-func (l *Lease) TTL() time.Duration { return l.ttl }
-
 // Take takes the lease if it is free, else returns ErrLeaseTaken.
 func (l *Lease) Take(ctx context.Context) error {
 	err := l.mutex.LockContext(ctx)
-	var taken *redsync.ErrTaken
-	if errors.As(err, &taken) || errors.Is(err, redsync.ErrFailed) {
+	if errors.As(err, new(*redsync.ErrTaken)) || errors.Is(err, redsync.ErrFailed) {
 		return ErrLeaseTaken
 	}
 	if err != nil {
@@ -52,15 +48,15 @@ func (l *Lease) Take(ctx context.Context) error {
 	return nil
 }
 
-// Extend prolongs the lease to its full length from now. An error means that
-// it may run out, or has.
+// Extend prolongs the lease to its full length from now. ErrLeaseTaken if it
+// is not ours any more; any other error means that it may run out.
 func (l *Lease) Extend(ctx context.Context) error {
-	ok, err := l.mutex.ExtendContext(ctx)
+	_, err := l.mutex.ExtendContext(ctx)
+	if errors.As(err, new(*redsync.ErrTaken)) {
+		return ErrLeaseTaken
+	}
 	if err != nil {
 		return fmt.Errorf("extend lease: %w", err)
-	}
-	if !ok {
-		return ErrLeaseTaken
 	}
 	return nil
 }

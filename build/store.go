@@ -32,7 +32,7 @@ type Store struct {
 type StoreOptions struct {
 	// Namespace separates programs that share a Redis.
 	Namespace string
-	// TTL is how long a build stays after its last change.
+	// TTL is how long a build stays after its last change, in whole milliseconds.
 	TTL time.Duration
 	// MaxBuilds is how many builds stay, the latest changed ones.
 	MaxBuilds int
@@ -147,7 +147,7 @@ func (s *Store) Save(ctx context.Context, m Mark, position int64, builds []Encod
 	keys := make([]string, 0, 2+len(builds))
 	args := make([]any, 0, 4+2*len(builds))
 	keys = append(keys, s.key("mark"), s.key(m.Generation, "recent"))
-	args = append(args, m.String(), to.String(), s.opts.TTL.Milliseconds(), position)
+	args = append(args, m.String(), to.String(), max(s.opts.TTL.Milliseconds(), 1), position)
 	for _, b := range builds {
 		keys = append(keys, s.key(m.Generation, b.ID))
 		args = append(args, b.Data, b.ID)

@@ -332,6 +332,14 @@ func TestBatchIsBounded(t *testing.T) {
 	}
 }
 
+func TestDamagedPayloadClaimsNoMemory(t *testing.T) {
+	t.Parallel()
+	claimsFourGiB := []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0}
+	if data, err := unpack(claimsFourGiB); err == nil {
+		t.Errorf("unpacked %d bytes", len(data))
+	}
+}
+
 func TestPackedPayloadsComeBack(t *testing.T) {
 	t.Parallel()
 	var p packer

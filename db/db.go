@@ -68,7 +68,8 @@ type Store interface {
 	// Branch returns, in order of number, created_at and id, the rows of a branch
 	// that a change at number from can influence: the nearest decided build
 	// (Class not None) below from, then all with number >= from up to, and
-	// without, the first with ClassPassed above to. Only the columns, no Snapshot.
+	// without, the first with ClassPassed above to. Those two are sought among the
+	// newest builds of their numbers only. Only the columns, no Snapshot.
 	Branch(ctx context.Context, branches []BranchQuery) ([][]Row, error)
 	// Find returns the rows at an address, the newest first, 1000 at most. An
 	// empty organization or pipeline finds the number in every one.

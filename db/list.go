@@ -50,11 +50,15 @@ func (n newest) list(q ListQuery, before any) (string, []any) {
 // arguments.
 func (n newest) branch() string {
 	const of = ` FROM builds WHERE organization = $1 AND pipeline = $2 AND branch = $3 `
+	later := strings.ReplaceAll(n.created, "created_at", "later.created_at")
+	current := ` AND NOT EXISTS (SELECT 1 FROM builds later
+		WHERE later.organization = $1 AND later.pipeline = $2 AND later.branch = $3 AND later.number = builds.number
+		AND (` + later + `, later.id) > (` + strings.ReplaceAll(n.created, "created_at", "builds.created_at") + `, builds.id)) `
 	return `WITH stop AS (
-			SELECT number, ` + n.created + ` AS created, id` + of + `AND number > $5 AND class = 2 ORDER BY 1, 2, 3 LIMIT 1
+			SELECT number, ` + n.created + ` AS created, id` + of + `AND number > $5 AND class = 2` + current + `ORDER BY 1, 2, 3 LIMIT 1
 		), part AS (
 			SELECT * FROM (
-				SELECT ` + rowColumns + of + `AND number < $4 AND class <> 0
+				SELECT ` + rowColumns + of + `AND number < $4 AND class <> 0` + current + `
 				ORDER BY number DESC, ` + n.created + ` DESC, id DESC LIMIT 1) AS nearest
 			UNION ALL
 			SELECT ` + rowColumns + of + `AND number >= $4

@@ -2,7 +2,6 @@ package db
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/klauspost/compress/s2"
@@ -60,17 +59,17 @@ type eventPage struct {
 }
 
 // add takes an event with its packed payload. After errPageFull no more may be
-// added.
+// added. A payload that was damaged must not hide the events around it: its
+// event has no data.
 func (p *eventPage) add(e stream.Event, payload []byte) error {
 	size, err := s2.DecodedLen(payload)
-	if err != nil {
-		return fmt.Errorf("event %d: %w", e.Position, err)
-	}
-	if p.bytes += size; p.bytes > maxRead && len(p.events) > 0 {
-		return errPageFull
-	}
-	if e.Data, err = unpack(payload); err != nil {
-		return fmt.Errorf("event %d: %w", e.Position, err)
+	if err == nil && size <= maxPayload {
+		if p.bytes += size; p.bytes > maxRead && len(p.events) > 0 {
+			return errPageFull
+		}
+		if e.Data, err = unpack(payload); err != nil {
+			e.Data = nil
+		}
 	}
 	e.Time = e.Time.UTC()
 	p.events = append(p.events, e)

@@ -84,10 +84,17 @@ func (p *packer) pack(data []byte) []byte {
 	return out
 }
 
+// maxUnpacked is above the largest payload and the largest snapshot.
+const maxUnpacked = 256 << 20
+
 // unpack returns what pack was given. An empty payload is nil.
 func unpack(packed []byte) ([]byte, error) {
 	if len(packed) == 0 {
 		return nil, nil
+	}
+	// What is damaged may claim any length; it is believed up to a bound.
+	if n, err := s2.DecodedLen(packed); err != nil || n > maxUnpacked {
+		return nil, fmt.Errorf("decompress: %d bytes claimed: %w", n, s2.ErrCorrupt)
 	}
 	data, err := s2.Decode(nil, packed)
 	if err != nil {

@@ -25,9 +25,9 @@ type Reason string
 const (
 	ReasonFailed      Reason = "failed"           // Announce
 	ReasonOff         Reason = "off"              // None: notices are turned off
-	ReasonOtherBranch Reason = "other_branch"     // None: not the default branch
 	ReasonOldRow      Reason = "old_row"          // None: a later build of the row shows the streak
 	ReasonStreak      Reason = "streak"           // Update: only the streak changed
+	ReasonOtherBranch Reason = "other_branch"     // Update: not the default branch, or no more
 	ReasonNotFailed   Reason = "not_failed"       // Update: fixed, passed, canceled, running …
 	ReasonTooOld      Reason = "too_old"          // Update: finished too long ago to announce
 	ReasonParent      Reason = "parent_announces" // Update: the triggering build's message says it
@@ -69,12 +69,12 @@ func Decide(in Input) Decision {
 	switch {
 	case in.Policy.Off:
 		return Decision{None, ReasonOff}
-	case !onDefaultBranch(b):
-		return Decision{None, ReasonOtherBranch}
 	case in.StreakOnly && !in.NewestOfRow:
 		return Decision{None, ReasonOldRow}
 	case in.StreakOnly:
 		return Decision{Update, ReasonStreak}
+	case !onDefaultBranch(b):
+		return Decision{Update, ReasonOtherBranch}
 	case b.Status() != build.Failed:
 		return Decision{Update, ReasonNotFailed}
 	case in.Parent != nil && announces(in.Parent):

@@ -42,14 +42,14 @@ func TestDecide(t *testing.T) {
 			notify.Decision{Action: notify.None, Reason: notify.ReasonOff},
 		},
 		{
-			"another branch is left out",
+			"another branch is only edited",
 			notify.Input{Build: onBranch(failed(), "topic", "main")},
-			notify.Decision{Action: notify.None, Reason: notify.ReasonOtherBranch},
+			notify.Decision{Action: notify.Update, Reason: notify.ReasonOtherBranch},
 		},
 		{
-			"main is left out where the default is another",
+			"main is only edited where the default is another",
 			notify.Input{Build: onBranch(failed(), "main", "trunk")},
-			notify.Decision{Action: notify.None, Reason: notify.ReasonOtherBranch},
+			notify.Decision{Action: notify.Update, Reason: notify.ReasonOtherBranch},
 		},
 		{
 			"master stands in for a default that is not known",
@@ -64,7 +64,7 @@ func TestDecide(t *testing.T) {
 		{
 			"a topic does not stand in for a default that is not known",
 			notify.Input{Build: onBranch(failed(), "topic", "")},
-			notify.Decision{Action: notify.None, Reason: notify.ReasonOtherBranch},
+			notify.Decision{Action: notify.Update, Reason: notify.ReasonOtherBranch},
 		},
 		{"a running build only edits", notify.Input{Build: running}, notify.Decision{Action: notify.Update, Reason: notify.ReasonNotFailed}},
 		{

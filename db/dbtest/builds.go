@@ -122,14 +122,18 @@ func branchModel(rows []db.Row, q db.BranchQuery) (part []db.Row) {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b db.Row) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
+	newest := make(map[int64]string)
+	for _, r := range rows {
+		newest[r.Number] = r.ID
+	}
 	for _, r := range slices.Backward(rows) {
-		if r.Number < q.From && r.Class != build.ClassNone {
+		if r.Number < q.From && r.Class != build.ClassNone && r.ID == newest[r.Number] {
 			part = append(part, r)
 			break
 		}
 	}
 	for _, r := range rows {
-		if r.Number > q.To && r.Class == build.ClassPassed {
+		if r.Number > q.To && r.Class == build.ClassPassed && r.ID == newest[r.Number] {
 			break
 		}
 		if r.Number >= q.From {
