@@ -280,6 +280,9 @@ func writeEvents(w http.ResponseWriter, next func() ([]stream.Event, error)) err
 				out.WriteByte(',')
 			}
 			first = false
+			if !json.Valid(events[i].Data) { // damaged: it would spoil the whole array
+				events[i].Data = nil
+			}
 			out.Write(events[i].AppendJSON(out.AvailableBuffer()))
 		}
 		if events, err = next(); err != nil {

@@ -188,6 +188,36 @@ func (r *running) record(deliveries ...traffic.Delivery) {
 	}
 }
 
+// recordAll posts deliveries that are new, many at a time.
+func (r *running) recordAll(deliveries []traffic.Delivery) {
+	r.t.Helper()
+	waiting := make(chan traffic.Delivery)
+	var posting sync.WaitGroup
+	for range 64 {
+		posting.Go(func() {
+			for d := range waiting {
+				if got := r.insist(d); got.status != http.StatusOK {
+					r.t.Errorf("%s is answered %d: %s", d.Event, got.status, got.body)
+				}
+			}
+		})
+	}
+	for _, d := range deliveries {
+		waiting <- d
+	}
+	close(waiting)
+	posting.Wait()
+}
+
+// insist posts a delivery again for as long as it is told to.
+func (r *running) insist(d traffic.Delivery) (got answer) {
+	await(r.t, "a delivery to be taken", func() (bool, error) {
+		got = r.do(request{header: map[string]string{"X-Buildkite-Event": d.Event}, body: d.Body})
+		return got.status != http.StatusServiceUnavailable, nil
+	})
+	return got
+}
+
 // settle waits until all that was recorded is folded, and said.
 func (r *running) settle() {
 	r.t.Helper()
@@ -255,7 +285,7 @@ func TestSecondServerIsKeptOffTheDataDirectory(t *testing.T) {
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	server := newHTTPServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body)
 	}), slog.New(slog.DiscardHandler))
 	if server.ReadHeaderTimeout != 5*time.Second || server.ReadTimeout != 10*time.Second {
 		t.Errorf("headers have %v and bodies %v, want 5 s and 10 s", server.ReadHeaderTimeout, server.ReadTimeout)
@@ -267,7 +297,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
-	serving.Go(func() { server.Serve(l) })
+	serving.Go(func() { _ = server.Serve(l) })
 	t.Cleanup(func() { server.Close(); serving.Wait() })
 	for name, text := range map[string]string{
 		"headers": "POST /buildkite HTTP/1.1\r\nHost: x\r\nX-Slow",
@@ -279,7 +309,9 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(30 * time.Second))
+			if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
 			io.WriteString(conn, text)
 			if _, err := io.ReadAll(conn); errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
 				t.Error("the connection is not cut")

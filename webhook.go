@@ -73,7 +73,7 @@ func discard(w http.ResponseWriter, r *http.Request) {
 	}
 	// An error means that the body is gone, or that the deadline stays as it is.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(discardTimeout)); err == nil {
-		io.CopyN(io.Discard, r.Body, maxDiscard)
+		_, _ = io.CopyN(io.Discard, r.Body, maxDiscard)
 	}
 }
 

@@ -36,7 +36,8 @@ type Event struct {
 	Version int
 	// Time is when it was recorded, UTC, in microseconds.
 	Time time.Time
-	// Data is the payload: one compact, valid JSON value, secrets masked.
+	// Data is the payload: one compact, valid JSON value, secrets masked. Empty
+	// when what was stored is damaged; null in JSON.
 	Data json.RawMessage
 }
 
@@ -85,6 +86,9 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `,"time":"`...)
 	dst = e.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
 	dst = append(dst, `","data":`...)
+	if len(e.Data) == 0 {
+		dst = append(dst, "null"...)
+	}
 	dst = append(dst, e.Data...)
 	return append(dst, '}')
 }
