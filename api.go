@@ -92,16 +92,29 @@ func (a *api) answers(ctx context.Context, rows []db.Row) ([]buildAnswer, error)
 	}
 	answers := make([]buildAnswer, len(rows))
 	for i, r := range rows {
-		b, err := build.Decode(r.Snapshot)
-		if err != nil {
-			return nil, fmt.Errorf("row of build %s: %w", r.ID, err)
-		}
-		answers[i] = buildAnswer{View: b.View(), Notices: byBuild[r.ID]}
+		answers[i] = buildAnswer{View: viewOf(r), Notices: byBuild[r.ID]}
 		if answers[i].Notices == nil {
 			answers[i].Notices = []noticeAnswer{}
 		}
 	}
 	return answers, nil
+}
+
+// viewOf returns a row's build as users see it. Of one whose snapshot is damaged
+// it is what the columns say: 'build-tracker rebuild' mends it.
+func viewOf(r db.Row) build.View {
+	b, err := build.Decode(r.Snapshot)
+	if err == nil {
+		return b.View()
+	}
+	b = build.New(r.ID, r.Organization, r.Pipeline, r.Number)
+	b.Branch.V, b.State, b.CreatedAt, b.Streak = r.Branch, r.State, r.CreatedAt, r.Streak
+	v := b.View()
+	v.Status = r.Status
+	if !r.FinishedAt.IsZero() {
+		v.FinishedAt = &r.FinishedAt
+	}
+	return v
 }
 
 const (

@@ -1,6 +1,7 @@
 package buildtracker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ const (
 	leaseTTL     = 5 * time.Second
 	pollInterval = 250 * time.Millisecond
 	batchTimeout = 20 * time.Second
+	// syncInterval is how often an idle tracker compares the two stores.
+	syncInterval = 5 * time.Second
 	batchEvents  = 2000
 	// poisonTries is how often an event may fail before it is set aside.
 	poisonTries = 8
@@ -50,7 +53,8 @@ type foldStore interface {
 // What it may assume rests on two compare-and-set steps, in this order: Redis
 // moves its mark from the batch's start to its end, then the database moves the
 // cursor likewise. Whatever goes wrong between or in them, the next batch
-// starts by comparing the two, and if they differ gives up what Redis has.
+// starts by comparing the two, and if they differ, or the database had moved
+// already, gives up what Redis has.
 type Tracker struct {
 	db       foldStore
 	state    *build.Store
@@ -70,7 +74,15 @@ type Tracker struct {
 	mark  build.Mark
 	held  map[string]*build.Build // as committed at mark
 	alone int64                   // up to this position events are taken one at a time
-	tries int                     // of the event after mark
+	tries int                     // of the event at tried
+	tried int64
+	// atOnce bounds the next batch; 0 is batchEvents. What may have been too much
+	// for the time that a batch has is tried again with half of it.
+	atOnce int
+	// fenced: the database refused what Redis had taken. What is in Redis was
+	// made while somebody else's commit happened, and is not to be trusted even
+	// where it stands at the right position.
+	fenced bool
 }
 
 // Wake tells the tracker that there may be new events. It does not block.
@@ -165,9 +177,11 @@ func (t *Tracker) fold(ctx context.Context) {
 	var quiet sometimes
 	failures := 0
 	synced := false
+	var looked time.Time // when the two stores were compared
 	for ctx.Err() == nil {
 		n, err := 0, error(nil)
 		if !synced {
+			looked = time.Now()
 			err = t.sync(ctx)
 		}
 		if err == nil {
@@ -179,10 +193,13 @@ func (t *Tracker) fold(ctx context.Context) {
 			failures = 0
 			if n == 0 {
 				t.idle(ctx)
+				// A database that lost its latest commits to a failover gives their
+				// positions out again: what is behind the mark would not be seen.
+				synced = time.Since(looked) < syncInterval
 			} else {
 				t.serveRebuilds(ctx)
 			}
-		case errors.Is(err, build.ErrStale), errors.Is(err, db.ErrFenced):
+		case moved(err):
 			t.log.Info("what Redis holds is not what the database stands at: builds are loaded anew", "cause", err)
 			synced = false
 		default:
@@ -192,6 +209,12 @@ func (t *Tracker) fold(ctx context.Context) {
 			sleep(ctx, jitter(backoff(failures, 20*time.Millisecond, 2*time.Second)))
 		}
 	}
+}
+
+// moved says whether err is that one of the stores does not stand where the
+// tracker left it.
+func moved(err error) bool {
+	return errors.Is(err, build.ErrStale) || errors.Is(err, db.ErrFenced)
 }
 
 // idle waits until there may be events.
@@ -219,13 +242,14 @@ func (t *Tracker) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if mark.Generation != "" && mark.Position == position {
+	if mark.Generation != "" && mark.Position == position && !t.fenced {
 		t.mark = mark
 		return nil
 	}
 	if t.mark, err = t.state.Reset(ctx, position); err != nil {
 		return err
 	}
+	t.fenced = false
 	t.metrics.epochs.Inc()
 	return t.fill(ctx)
 }
@@ -243,9 +267,11 @@ func (t *Tracker) fill(ctx context.Context) error {
 		if len(rows) == 0 {
 			return nil
 		}
-		builds := make([]build.Encoded, len(rows))
-		for i, r := range rows {
-			builds[i] = build.Encoded{ID: r.ID, Data: r.Snapshot}
+		builds := make([]build.Encoded, 0, len(rows))
+		for _, r := range rows {
+			if len(r.Snapshot) > 0 { // not damaged
+				builds = append(builds, build.Encoded{ID: r.ID, Data: r.Snapshot})
+			}
 		}
 		if t.mark, err = t.state.Save(ctx, t.mark, t.mark.Position, builds); err != nil {
 			return err
@@ -267,7 +293,7 @@ func (e *poisonError) Unwrap() error { return e.err }
 func (t *Tracker) step(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
-	q := db.ReadQuery{After: t.mark.Position, Limit: batchEvents}
+	q := db.ReadQuery{After: t.mark.Position, Limit: cmp.Or(t.atOnce, batchEvents)}
 	if t.mark.Position < t.alone {
 		q.Limit = 1
 	}
@@ -285,20 +311,25 @@ func (t *Tracker) step(ctx context.Context) (int, error) {
 	poison := new(poisonError)
 	switch {
 	case err == nil:
-		t.tries = 0
+		t.atOnce = min(2*q.Limit, batchEvents)
 	case !errors.As(err, &poison):
+		if !moved(err) {
+			t.atOnce = max(1, len(events)/2)
+		}
 		return 0, err
 	case len(events) > 1: // find out which one it is
 		t.alone = last.Position
 		return len(events), nil
 	default:
+		if t.tried != last.Position {
+			t.tried, t.tries = last.Position, 0
+		}
 		if t.tries++; t.tries < poisonTries {
 			return 0, err
 		}
 		if err := t.setAside(ctx, last.Position, err); err != nil {
 			return 0, err
 		}
-		t.tries = 0
 	}
 	t.metrics.folded(events, began)
 	return len(events), nil

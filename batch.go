@@ -2,6 +2,7 @@ package buildtracker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -25,9 +26,12 @@ type batch struct {
 // change is a build that a batch looks at.
 type change struct {
 	// b is nil when there is no such build. It is shared until edit.
-	b      *build.Build
-	edited bool
-	isNew  bool
+	b *build.Build
+	// damaged is why the build's row cannot be read; b is nil then.
+	damaged error
+	edited  bool
+	// isNew: it was not there, or is computed anew.
+	isNew bool
 	// own: its own events, or a build that it triggered, changed it.
 	own bool
 	// streak: another build of its branch changed its streak.
@@ -44,10 +48,15 @@ type standing struct {
 	class  build.Class
 	branch string
 	failed bool // had finished as failed
+	// byDefault is its pipeline's default branch.
+	byDefault string
 }
 
 func standingOf(b *build.Build) standing {
-	return standing{status: b.Status(), class: b.Class(), branch: b.Branch.V, failed: b.FirstFailed != build.Version{}}
+	return standing{
+		status: b.Status(), class: b.Class(), branch: b.Branch.V,
+		failed: b.FirstFailed != build.Version{}, byDefault: b.DefaultBranch.V,
+	}
 }
 
 func newBatch(t *Tracker, to int64) *batch {
@@ -56,32 +65,31 @@ func newBatch(t *Tracker, to int64) *batch {
 
 // run folds events and writes what follows. A failure that comes from the
 // events themselves is a *poisonError.
-func (b *batch) run(ctx context.Context, events []stream.Event) (err error) {
+func (b *batch) run(ctx context.Context, events []stream.Event) error {
+	return b.guard(func() error {
+		if err := b.fold(ctx, events); err != nil {
+			return err
+		}
+		if err := b.relate(ctx); err != nil {
+			return err
+		}
+		wants, err := b.react(ctx)
+		if err != nil {
+			return err
+		}
+		return b.write(ctx, wants)
+	})
+}
+
+// guard makes a panic a *poisonError.
+func (b *batch) guard(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			b.t.log.Error("panic while folding", "panic", r, "stack", string(debug.Stack()))
 			err = &poisonError{fmt.Errorf("panic: %v", r)}
 		}
 	}()
-	if err := b.fold(ctx, events); err != nil {
-		return err
-	}
-	return b.finish(ctx)
-}
-
-// finish derives what follows from the builds that were folded, and writes.
-func (b *batch) finish(ctx context.Context) error {
-	if err := b.lend(ctx); err != nil {
-		return err
-	}
-	if err := b.recount(ctx); err != nil {
-		return err
-	}
-	wants, err := b.react(ctx)
-	if err != nil {
-		return err
-	}
-	return b.write(ctx, wants)
+	return do()
 }
 
 func (b *batch) fold(ctx context.Context, events []stream.Event) error {
@@ -100,6 +108,9 @@ func (b *batch) fold(ctx context.Context, events []stream.Event) error {
 			continue
 		}
 		c := b.builds[e.BuildID]
+		if c.damaged != nil { // not a new build: only its events tell what it was
+			return &poisonError{fmt.Errorf("event %d (%s): row of build %s: %w", e.Position, e.Type, e.BuildID, c.damaged)}
+		}
 		if c.b == nil {
 			c.b = build.New(e.BuildID, e.Organization, e.Pipeline, e.Number)
 			c.isNew, c.edited = true, true
@@ -188,11 +199,8 @@ func (b *batch) loadRows(ctx context.Context, ids []string) error {
 		return fmt.Errorf("read build rows: %w", err)
 	}
 	for _, r := range rows {
-		found, err := build.Decode(r.Snapshot)
-		if err != nil {
-			return &poisonError{fmt.Errorf("row of build %s: %w", r.ID, err)}
-		}
-		b.builds[r.ID].b = found
+		c := b.builds[r.ID]
+		c.b, c.damaged = build.Decode(r.Snapshot)
 	}
 	return nil
 }
@@ -234,6 +242,7 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 		Rows: rows, Wants: wants, Aside: b.aside,
 	})
 	if err != nil {
+		t.fenced = t.fenced || errors.Is(err, db.ErrFenced)
 		return fmt.Errorf("commit batch: %w", err)
 	}
 	t.mark = mark

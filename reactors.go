@@ -66,7 +66,7 @@ func (b *batch) react(ctx context.Context) ([]db.Want, error) {
 			continue
 		}
 		touched := Touched{Build: c.b, StreakOnly: c.streak && !c.own && !judged[id], NewestOfRow: c.newest}
-		if parent := b.builds[c.b.Parent.BuildID]; parent != nil {
+		if parent := b.builds[c.b.Parent.BuildID]; parent != nil && parent != c {
 			touched.Parent = parent.b
 		}
 		for _, r := range b.t.reactors {
@@ -75,9 +75,6 @@ func (b *batch) react(ctx context.Context) ([]db.Want, error) {
 	}
 	return wants, nil
 }
-
-// noticeKind is the one kind of notice there is: a build failed.
-const noticeKind = "failed"
 
 // noticeReactor wants a message for a build that failed, and has it follow the
 // build from then on.
@@ -91,6 +88,6 @@ func noticeReactor(policy notify.Policy, now func() time.Time) Reactor {
 		if d.Action == notify.None {
 			return nil
 		}
-		return []db.Want{{BuildID: t.Build.ID, Kind: noticeKind, Rev: t.Build.Rev, Create: d.Action == notify.Announce}}
+		return []db.Want{{BuildID: t.Build.ID, Kind: notify.KindFailed, Rev: t.Build.Rev, Create: d.Action == notify.Announce}}
 	}
 }

@@ -1,6 +1,7 @@
 package buildtracker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,7 @@ const (
 // The progress function, if not nil, hears of builds done and how many there
 // are. An interrupted rebuild has done no harm; a new one starts over.
 func Rebuild(ctx context.Context, cfg *config.Config, opts Options, progress func(done, total int64)) (err error) {
-	s := &Server{log: opts.Logger, cfg: cfg, metrics: newMetrics()}
+	s := &Server{log: opts.logger(), cfg: cfg, metrics: newMetrics()}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if s.db, err = openStore(ctx, cfg, s.log); err != nil {
 		return err
@@ -107,7 +108,7 @@ func (t *Tracker) rebuild(ctx context.Context, r *rebuildRequest) error {
 	clear(t.held)
 	var done int64
 	for after := ""; ; {
-		if err := errors.Join(ctx.Err(), r.ctx.Err()); err != nil {
+		if err := cmp.Or(context.Cause(r.ctx), context.Cause(ctx)); err != nil {
 			return fmt.Errorf("the rebuild was interrupted after %d of %d builds, run it again: %w", done, total, err)
 		}
 		ids, err := t.db.BuildIDs(ctx, after, rebuildAtOnce)
@@ -125,7 +126,8 @@ func (t *Tracker) rebuild(ctx context.Context, r *rebuildRequest) error {
 		if r.progress != nil {
 			r.progress(done, max(done, total))
 		}
-		if _, err := t.step(ctx); err != nil {
+		// An event that cannot be processed is tried again after the next builds.
+		if _, err := t.step(ctx); err != nil && !errors.As(err, new(*poisonError)) {
 			return err
 		}
 	}
@@ -138,26 +140,26 @@ func (t *Tracker) rebuildSome(ctx context.Context, ids []string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
 	b := newBatch(t, t.mark.Position)
-	if err := b.load(ctx, ids); err != nil {
-		return err
-	}
 	var whole []string
-	for _, id := range ids {
-		ok, err := b.refold(ctx, id)
-		if err != nil {
+	err := b.guard(func() error {
+		if err := b.load(ctx, ids); err != nil {
 			return err
 		}
-		if ok {
-			whole = append(whole, id)
+		for _, id := range ids {
+			ok, err := b.refold(ctx, id)
+			if err != nil {
+				return err
+			}
+			if ok {
+				whole = append(whole, id)
+			}
 		}
-	}
-	if err := b.lend(ctx); err != nil {
-		return err
-	}
-	if err := b.recount(ctx); err != nil {
-		return err
-	}
-	if err := b.write(ctx, nil); err != nil {
+		if err := b.relate(ctx); err != nil {
+			return err
+		}
+		return b.write(ctx, nil)
+	})
+	if err != nil {
 		return err
 	}
 	for _, id := range whole {
@@ -192,7 +194,7 @@ func (b *batch) refold(ctx context.Context, id string) (bool, error) {
 			if fresh == nil {
 				fresh = b.blank(e, old)
 			}
-			if err := foldEvent(fresh, e); err != nil {
+			if err := b.guard(func() error { return foldEvent(fresh, e) }); err != nil {
 				whole = false
 			}
 		}
@@ -280,7 +282,7 @@ func (s *Server) rebuild(w http.ResponseWriter, r *http.Request) error {
 
 // Migrate brings the database's schema up to date, as a starting server does.
 func Migrate(ctx context.Context, cfg *config.Config, opts Options) error {
-	store, err := openStore(ctx, cfg, opts.Logger)
+	store, err := openStore(ctx, cfg, opts.logger())
 	if err != nil {
 		return err
 	}

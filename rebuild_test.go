@@ -92,6 +92,12 @@ func TestRebuildMakesWhatWasDamagedRight(t *testing.T) {
 		s.change(t, `UPDATE builds SET failures = 7, first_failed = 1, last_passed = 0, class = 2, state = 'passed', status = 'passed' WHERE id = 'row-3'`)
 		s.changeSnapshot(t, "row-2", func(b map[string]any) { delete(b, "jobs"); delete(b, "Jobs") })
 		s.changeSnapshot(t, "row-4", func(b map[string]any) { wrongStreak(b) })
+		damaged := world.Builds[5]
+		s.change(t, `UPDATE builds SET snapshot = $1 WHERE id = '`+damaged.ID+`'`, []byte("\xff\xff\xff\xffgarbage"))
+		var shown struct{ Status string }
+		if r.read(fmt.Sprintf("/api/builds/%s/%s/%d", damaged.Organization, damaged.Pipeline, damaged.Number), &shown); shown.Status != damaged.Status {
+			t.Errorf("a damaged build is %q, want %q", shown.Status, damaged.Status)
+		}
 		s.change(t, `DELETE FROM builds WHERE id = 'row-1'`)
 		s.change(t, `DELETE FROM builds WHERE id = '`+world.Builds[3].ID+`'`)
 		r.rebuildOverHTTP()

@@ -32,6 +32,8 @@ func dialRedis(text string) (redis.UniversalClient, error) {
 			return nil, fmt.Errorf("REDIS_URL: %w", err)
 		}
 		opts.Addrs = hosts
+		// A replica that is behind would show builds as they were.
+		opts.ReadOnly, opts.RouteByLatency, opts.RouteRandomly = false, false, false
 		opts.ReadTimeout, opts.WriteTimeout, opts.DialTimeout = redisTimeout, redisTimeout, redisTimeout
 		return redis.NewClusterClient(opts), nil
 	}
@@ -81,7 +83,7 @@ func startEmbeddedRedis() (*embeddedRedis, error) {
 	e.url = "redis://:" + password + "@" + e.server.Addr()
 	// Its clock stands still unless it is told that time passes.
 	e.ticker.Go(func() {
-		const step = 100 * time.Millisecond
+		const step = 250 * time.Millisecond // each looks at every key
 		ticker := time.NewTicker(step)
 		defer ticker.Stop()
 		last := time.Now()

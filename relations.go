@@ -11,6 +11,14 @@ import (
 	"github.com/build-tracker/build-tracker/db"
 )
 
+// relate brings what builds have of each other up to date.
+func (b *batch) relate(ctx context.Context) error {
+	if err := b.lend(ctx); err != nil {
+		return err
+	}
+	return b.recount(ctx)
+}
+
 // maxNesting bounds how far failed steps travel up from build to build.
 const maxNesting = 16
 
@@ -131,7 +139,7 @@ func (b *batch) branchChanges() []*branchChange {
 			continue
 		}
 		branch := c.b.Branch.V
-		if c.before.class != c.b.Class() || c.before.branch != branch {
+		if c.isNew || c.before.class != c.b.Class() || c.before.branch != branch {
 			include(c.b, branch)
 		}
 		if c.before.branch != branch {

@@ -26,6 +26,13 @@ type Options struct {
 	Version string
 }
 
+func (o Options) logger() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
+}
+
 const (
 	// redisNamespace begins every key in Redis.
 	redisNamespace = "build-tracker"
@@ -56,10 +63,7 @@ type Server struct {
 // New connects to the stores and opens the listeners, so that a failure to
 // start is one error. The server takes no request before Run.
 func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err error) {
-	s := &Server{log: opts.Logger, cfg: cfg, metrics: newMetrics()}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
+	s := &Server{log: opts.logger(), cfg: cfg, metrics: newMetrics()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

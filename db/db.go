@@ -186,7 +186,7 @@ type Row struct {
 	CreatedAt    time.Time // zero sorts as oldest
 	FinishedAt   time.Time // zero for unfinished
 	Rev          int64
-	Snapshot     []byte // build.Encode
+	Snapshot     []byte // build.Encode; empty when what is stored is damaged
 }
 
 // BranchQuery names the part of a branch that Branch reads.

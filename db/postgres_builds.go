@@ -112,7 +112,8 @@ func collectRows(rows pgx.Rows, snapshot bool) ([]Row, error) {
 			return r, err
 		}
 		r.CreatedAt, r.FinishedAt = deref(createdAt).UTC(), deref(finishedAt).UTC()
-		return r, r.unpackSnapshot()
+		r.unpackSnapshot()
+		return r, nil
 	})
 }
 

@@ -2,7 +2,6 @@ package db
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -67,10 +66,12 @@ func distinctWants(wants []Want) []Want {
 	})
 }
 
-// unpackSnapshot replaces the row's snapshot by what was packed.
-func (r *Row) unpackSnapshot() (err error) {
-	if r.Snapshot, err = unpack(r.Snapshot); err != nil {
-		return fmt.Errorf("snapshot of build %s: %w", r.ID, err)
+// unpackSnapshot replaces the row's snapshot by what was packed: by nothing when
+// it is damaged, so that it does not hide the rows around it.
+func (r *Row) unpackSnapshot() {
+	data, err := unpack(r.Snapshot)
+	if err != nil {
+		data = nil
 	}
-	return nil
+	r.Snapshot = data
 }

@@ -106,7 +106,8 @@ func scanSQLiteRow(rows *sql.Rows, snapshot bool) (r Row, err error) {
 		return r, err
 	}
 	r.CreatedAt, r.FinishedAt = fromMicros(createdAt), fromMicros(finishedAt)
-	return r, r.unpackSnapshot()
+	r.unpackSnapshot()
+	return r, nil
 }
 
 // jsonList is ids as json_each takes them: SQLite has no arrays.
