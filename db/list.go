@@ -50,10 +50,11 @@ func (n newest) list(q ListQuery, before any) (string, []any) {
 // arguments.
 func (n newest) branch() string {
 	const of = ` FROM builds WHERE organization = $1 AND pipeline = $2 AND branch = $3 `
-	later := strings.ReplaceAll(n.created, "created_at", "later.created_at")
-	current := ` AND NOT EXISTS (SELECT 1 FROM builds later
+	// Of builds with one number only the newest counts. It is looked up for one
+	// candidate after the other: a join would look at the whole branch.
+	current := ` AND id = (SELECT later.id FROM builds later
 		WHERE later.organization = $1 AND later.pipeline = $2 AND later.branch = $3 AND later.number = builds.number
-		AND (` + later + `, later.id) > (` + strings.ReplaceAll(n.created, "created_at", "builds.created_at") + `, builds.id)) `
+		ORDER BY ` + strings.ReplaceAll(n.created, "created_at", "later.created_at") + ` DESC, later.id DESC LIMIT 1) `
 	return `WITH stop AS (
 			SELECT number, ` + n.created + ` AS created, id` + of + `AND number > $5 AND class = 2` + current + `ORDER BY 1, 2, 3 LIMIT 1
 		), part AS (
