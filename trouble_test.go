@@ -316,7 +316,7 @@ func TestLongRowOfFailuresIsCountedAnewAtOnce(t *testing.T) {
 	eachStores(t, func(t *testing.T, s stores) {
 		r := newRig(t, s)
 		defer r.close()
-		const length = 1000
+		const length = 300
 		deliveries := make(chan traffic.Delivery)
 		go func() {
 			defer close(deliveries)
