@@ -74,7 +74,7 @@ func playThrough(t *testing.T, deliveries []traffic.Delivery, every int, r *rand
 // stores see no crash.
 func memoryDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "build-tracker-")
+	dir, err := os.MkdirTemp("/dev/shm", "build-tracker-") //nolint:usetesting // its folders are on disk
 	if err != nil {
 		return t.TempDir()
 	}
