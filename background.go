@@ -3,10 +3,11 @@ package buildtracker
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -33,7 +34,8 @@ const (
 
 // foldStore is what the tracker needs of the database.
 type foldStore interface {
-	Cursor(ctx context.Context, name string) (int64, error)
+	Cursor(ctx context.Context, name string) (db.Cursor, error)
+	Begin(ctx context.Context, name string, c db.Cursor) error
 	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 	Commit(ctx context.Context, b db.Batch) error
@@ -53,8 +55,9 @@ type foldStore interface {
 // What it may assume rests on two compare-and-set steps, in this order: Redis
 // moves its mark from the batch's start to its end, then the database moves the
 // cursor likewise. Whatever goes wrong between or in them, the next batch
-// starts by comparing the two, and if they differ, or the database had moved
-// already, gives up what Redis has.
+// starts by comparing the two, and if they differ gives up what Redis has: a new
+// generation begins, in the database first, which refuses whatever is still on
+// its way there.
 type Tracker struct {
 	db       foldStore
 	state    *build.Store
@@ -79,10 +82,6 @@ type Tracker struct {
 	// atOnce bounds the next batch; 0 is batchEvents. What may have been too much
 	// for the time that a batch has is tried again with half of it.
 	atOnce int
-	// fenced: the database refused what Redis had taken. What is in Redis was
-	// made while somebody else's commit happened, and is not to be trusted even
-	// where it stands at the right position.
-	fenced bool
 }
 
 // Wake tells the tracker that there may be new events. It does not block.
@@ -234,7 +233,7 @@ func (t *Tracker) idle(ctx context.Context) {
 // are given up, and it is filled from their rows.
 func (t *Tracker) sync(ctx context.Context) error {
 	t.held = make(map[string]*build.Build)
-	position, err := t.db.Cursor(ctx, trackerCursor)
+	cursor, err := t.db.Cursor(ctx, trackerCursor)
 	if err != nil {
 		return fmt.Errorf("read the tracker's cursor: %w", err)
 	}
@@ -242,16 +241,28 @@ func (t *Tracker) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if mark.Generation != "" && mark.Position == position && !t.fenced {
+	if mark.Generation != "" && mark == (build.Mark{Generation: cursor.Generation, Position: cursor.Position}) {
 		t.mark = mark
 		return nil
 	}
-	if t.mark, err = t.state.Reset(ctx, position); err != nil {
+	if err := t.begin(ctx, cursor.Position); err != nil {
 		return err
 	}
-	t.fenced = false
-	t.metrics.epochs.Inc()
 	return t.fill(ctx)
+}
+
+// begin gives up what Redis holds, and what is on its way to the database.
+func (t *Tracker) begin(ctx context.Context, position int64) error {
+	m := build.Mark{Generation: rand.Text(), Position: position}
+	if err := t.db.Begin(ctx, trackerCursor, db.Cursor{Position: position, Generation: m.Generation}); err != nil {
+		return fmt.Errorf("begin a generation: %w", err)
+	}
+	if err := t.state.Reset(ctx, m); err != nil {
+		return err
+	}
+	t.mark = m
+	t.metrics.epochs.Inc()
+	return nil
 }
 
 // fill puts builds that are likely to change into an empty Redis.
@@ -366,7 +377,7 @@ func backoff(failures int, base, limit time.Duration) time.Duration {
 
 // jitter spreads d over half of it either way.
 func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d)
+	return d/2 + mathrand.N(d)
 }
 
 // sometimes limits a log line that would repeat with every try.

@@ -2,7 +2,6 @@ package buildtracker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -238,11 +237,10 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 		return err
 	}
 	err = t.db.Commit(ctx, db.Batch{
-		Cursor: trackerCursor, From: t.mark.Position, To: b.to,
+		Cursor: trackerCursor, Generation: t.mark.Generation, From: t.mark.Position, To: b.to,
 		Rows: rows, Wants: wants, Aside: b.aside,
 	})
 	if err != nil {
-		t.fenced = t.fenced || errors.Is(err, db.ErrFenced)
 		return fmt.Errorf("commit batch: %w", err)
 	}
 	t.mark = mark

@@ -98,7 +98,7 @@ func (h *health) measure(ctx context.Context) {
 		return
 	}
 	if cursor, err := h.s.db.Cursor(ctx, trackerCursor); err == nil {
-		h.s.metrics.lag.Set(float64(max(0, head-cursor)))
+		h.s.metrics.lag.Set(float64(max(0, head-cursor.Position)))
 	}
 	if n, err := h.s.db.CountDue(ctx); err == nil {
 		h.s.metrics.noticesDue.Set(float64(n))

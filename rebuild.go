@@ -102,7 +102,7 @@ func (t *Tracker) rebuild(ctx context.Context, r *rebuildRequest) error {
 	if err := t.sync(ctx); err != nil {
 		return err
 	}
-	if t.mark, err = t.state.Reset(ctx, t.mark.Position); err != nil {
+	if err := t.begin(ctx, t.mark.Position); err != nil {
 		return err
 	}
 	clear(t.held)

@@ -226,7 +226,7 @@ func (r *running) settle() {
 		if err != nil {
 			return false, err
 		}
-		if cursor, err := r.server.db.Cursor(r.t.Context(), trackerCursor); err != nil || cursor != head {
+		if cursor, err := r.server.db.Cursor(r.t.Context(), trackerCursor); err != nil || cursor.Position != head {
 			return false, err
 		}
 		due, err := r.server.db.CountDue(r.t.Context())

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -46,7 +45,7 @@ func NewStore(client redis.UniversalClient, opts StoreOptions) *Store {
 // Mark is where Redis stands.
 type Mark struct {
 	// Generation changes whenever the builds in Redis are given up; those of
-	// another generation are never read.
+	// another generation are never read. It has no colon in it.
 	Generation string
 	// Position is the stream's, up to which all events are in the builds.
 	Position int64
@@ -74,22 +73,22 @@ func (s *Store) Mark(ctx context.Context) (Mark, error) {
 	return Mark{}, nil // not ours: as good as none
 }
 
-// Reset gives up all builds in Redis and starts a new generation at position.
-func (s *Store) Reset(ctx context.Context, position int64) (Mark, error) {
+// Reset gives up all builds in Redis: it stands at m from now on, whose
+// generation is a new one.
+func (s *Store) Reset(ctx context.Context, m Mark) error {
 	old, err := s.Mark(ctx)
 	if err != nil {
-		return Mark{}, err
+		return err
 	}
-	m := Mark{Generation: rand.Text(), Position: position}
 	if err := s.redis.Set(ctx, s.key("mark"), m.String(), 0).Err(); err != nil {
-		return Mark{}, fmt.Errorf("set redis mark: %w", err)
+		return fmt.Errorf("set redis mark: %w", err)
 	}
 	// The rest is tidiness: what is missed here expires.
-	if old.Generation != "" {
+	if old.Generation != "" && old.Generation != m.Generation {
 		for s.trim(ctx, old.Generation, 0) {
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // Load returns those of the builds that Redis has in m's generation.

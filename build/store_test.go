@@ -40,6 +40,15 @@ func connect(t *testing.T, url string) *redis.Client {
 	return client
 }
 
+func reset(t *testing.T, s *build.Store, generation string, position int64) build.Mark {
+	t.Helper()
+	m := build.Mark{Generation: generation, Position: position}
+	if err := s.Reset(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 func encode(t *testing.T, b *build.Build) build.Encoded {
 	t.Helper()
 	data, err := build.Encode(b)
@@ -57,10 +66,7 @@ func TestStoreKeepsBuildsAndWhereTheyStand(t *testing.T) {
 		if m, err := s.Mark(ctx); err != nil || m != (build.Mark{}) {
 			t.Fatalf("an empty redis stands at %v, %v", m, err)
 		}
-		start, err := s.Reset(ctx, 5)
-		if err != nil {
-			t.Fatal(err)
-		}
+		start := reset(t, s, "first", 5)
 		web := build.New("b1", "acme", "web", 1)
 		mark, err := s.Save(ctx, start, 9, []build.Encoded{encode(t, web)})
 		if err != nil {
@@ -79,10 +85,7 @@ func TestStoreKeepsBuildsAndWhereTheyStand(t *testing.T) {
 		if _, err := s.Save(ctx, start, 12, nil); !errors.Is(err, build.ErrStale) {
 			t.Errorf("saving from where redis no longer stands: %v, want ErrStale", err)
 		}
-		again, err := s.Reset(ctx, 9)
-		if err != nil {
-			t.Fatal(err)
-		}
+		again := reset(t, s, "second", 9)
 		if got, err := s.Load(ctx, again, []string{"b1"}); err != nil || len(got) != 0 {
 			t.Errorf("a new generation has %v, %v; want nothing", got, err)
 		}
@@ -97,10 +100,7 @@ func TestStoreRefusesToWriteToARedisThatWasWiped(t *testing.T) {
 	eachRedis(t, func(t *testing.T, client *redis.Client) {
 		ctx := t.Context()
 		s := build.NewStore(client, build.StoreOptions{Namespace: "test", TTL: time.Hour, MaxBuilds: 100})
-		mark, err := s.Reset(ctx, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		mark := reset(t, s, "first", 1)
 		if err := client.FlushAll(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -115,14 +115,12 @@ func TestStoreKeepsTheLatestBuildsOnly(t *testing.T) {
 	eachRedis(t, func(t *testing.T, client *redis.Client) {
 		ctx := t.Context()
 		s := build.NewStore(client, build.StoreOptions{Namespace: "test", TTL: time.Hour, MaxBuilds: 3})
-		mark, err := s.Reset(ctx, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		mark := reset(t, s, "first", 0)
 		var ids []string
 		for i := range 6 {
 			id := fmt.Sprint("b", i)
 			ids = append(ids, id)
+			var err error
 			if mark, err = s.Save(ctx, mark, mark.Position+1, []build.Encoded{encode(t, build.New(id, "acme", "web", 1))}); err != nil {
 				t.Fatal(err)
 			}
@@ -144,11 +142,8 @@ func TestBuildsExpire(t *testing.T) {
 	server := miniredis.RunT(t)
 	s := build.NewStore(connect(t, "redis://"+server.Addr()), build.StoreOptions{Namespace: "test", TTL: time.Hour, MaxBuilds: 10})
 	ctx := t.Context()
-	mark, err := s.Reset(ctx, 0)
+	mark, err := s.Save(ctx, reset(t, s, "first", 0), 1, []build.Encoded{encode(t, build.New("b1", "acme", "web", 1))})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if mark, err = s.Save(ctx, mark, 1, []build.Encoded{encode(t, build.New("b1", "acme", "web", 1))}); err != nil {
 		t.Fatal(err)
 	}
 	server.FastForward(time.Hour + time.Second)

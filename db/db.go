@@ -55,10 +55,15 @@ type Store interface {
 	// ReadBuild returns a build's events from seq from on, in order, likewise.
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 
-	// Cursor returns the position at which a named reader stands; a new one is at 0.
-	Cursor(ctx context.Context, name string) (int64, error)
+	// Cursor returns where a named reader stands; a new one is at 0, without a
+	// generation.
+	Cursor(ctx context.Context, name string) (Cursor, error)
+	// Begin starts a generation of a cursor that stands at c.Position: no batch of
+	// an earlier one is committed any more, also one that is under way. ErrFenced
+	// when the cursor stands elsewhere.
+	Begin(ctx context.Context, name string, c Cursor) error
 	// Commit writes one batch of the tracker in one transaction, if the cursor
-	// stands at b.From. ErrFenced when it does not: nothing is written.
+	// stands at b.From in b.Generation. ErrFenced when it does not: nothing is written.
 	Commit(ctx context.Context, b Batch) error
 
 	// Builds returns the rows of these builds, those that exist, in no order.
@@ -152,11 +157,21 @@ type ReadQuery struct {
 	Organization, Pipeline string
 }
 
+// Cursor is where a reader stands.
+type Cursor struct {
+	Position int64
+	// Generation names what the reader has derived up to Position and keeps
+	// elsewhere.
+	Generation string
+}
+
 // Batch is what the tracker writes for the events it folded.
 type Batch struct {
 	// Cursor names it; it moves from From to To, which may be the same.
 	Cursor   string
 	From, To int64
+	// Generation is the cursor's.
+	Generation string
 	// Rows replace the rows of these builds.
 	Rows []Row
 	// Wants are notices whose message should reflect Rev.

@@ -11,18 +11,32 @@ import (
 const fenced = "BT001"
 
 // Cursor is Store.Cursor.
-func (p *Postgres) Cursor(ctx context.Context, name string) (int64, error) {
+func (p *Postgres) Cursor(ctx context.Context, name string) (Cursor, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := p.pool.Query(ctx, `SELECT position FROM cursors WHERE name = $1`, clean(name, maxName))
+	rows, err := p.pool.Query(ctx, `SELECT position, generation FROM cursors WHERE name = $1`, clean(name, maxName))
 	if err != nil {
-		return 0, p.fail("read the cursor", err)
+		return Cursor{}, p.fail("read the cursor", err)
 	}
-	var position int64
-	if _, err := pgx.ForEachRow(rows, []any{&position}, func() error { return nil }); err != nil {
-		return 0, p.fail("read the cursor", err)
+	var c Cursor
+	if _, err := pgx.ForEachRow(rows, []any{&c.Position, &c.Generation}, func() error { return nil }); err != nil {
+		return Cursor{}, p.fail("read the cursor", err)
 	}
-	return position, nil
+	return c, nil
+}
+
+// Begin is Store.Begin.
+func (p *Postgres) Begin(ctx context.Context, name string, c Cursor) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := p.pool.Exec(ctx, `SELECT begin_generation($1, $2, $3)`, clean(name, maxName), c.Position, clean(c.Generation, maxName))
+	if sqlState(err) == fenced {
+		return ErrFenced
+	}
+	if err != nil {
+		return p.fail("begin a generation", err)
+	}
+	return nil
 }
 
 // Commit is Store.Commit. Its statements go in one round trip and are one
@@ -31,7 +45,7 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var batch pgx.Batch
-	batch.Queue(`SELECT move_cursor($1, $2, $3)`, clean(b.Cursor, maxName), b.From, b.To)
+	batch.Queue(`SELECT move_cursor($1, $2, $3, $4)`, clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To)
 	if len(b.Rows) > 0 {
 		batch.Queue(upsertRows, p.rowArrays(distinctRows(b.Rows))...)
 	}

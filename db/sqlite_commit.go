@@ -7,11 +7,22 @@ import (
 )
 
 // Cursor is Store.Cursor.
-func (s *SQLite) Cursor(ctx context.Context, name string) (position int64, err error) {
+func (s *SQLite) Cursor(ctx context.Context, name string) (c Cursor, err error) {
 	err = s.query(ctx, "read the cursor", func(rows *sql.Rows) error {
-		return rows.Scan(&position)
-	}, `SELECT position FROM cursors WHERE name = $1`, clean(name, maxName))
-	return position, err
+		return rows.Scan(&c.Position, &c.Generation)
+	}, `SELECT position, generation FROM cursors WHERE name = $1`, clean(name, maxName))
+	return c, err
+}
+
+// Begin is Store.Begin.
+func (s *SQLite) Begin(ctx context.Context, name string, c Cursor) error {
+	return s.write(ctx, "begin a generation", callTimeout, func(ctx context.Context, tx *sql.Tx) error {
+		if err := newCursor(ctx, tx, name, c.Position); err != nil {
+			return err
+		}
+		return fence(tx.ExecContext(ctx, `UPDATE cursors SET generation = $3 WHERE name = $1 AND position = $2`,
+			clean(name, maxName), c.Position, clean(c.Generation, maxName)))
+	})
 }
 
 // Commit is Store.Commit.
@@ -38,17 +49,22 @@ func (s *SQLite) Commit(ctx context.Context, b Batch) error {
 	})
 }
 
-// moveCursor returns ErrFenced unless the cursor stands where the batch says. A
-// cursor that is not there stands at position 0.
+// moveCursor returns ErrFenced unless the cursor stands where the batch says.
 func moveCursor(ctx context.Context, tx *sql.Tx, b Batch) error {
-	name := clean(b.Cursor, maxName)
-	if b.From == 0 {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, position) VALUES ($1, 0) ON CONFLICT DO NOTHING`, name); err != nil {
-			return err
-		}
+	if err := newCursor(ctx, tx, b.Cursor, b.From); err != nil {
+		return err
 	}
-	return fence(tx.ExecContext(ctx, `UPDATE cursors SET position = $3 WHERE name = $1 AND position = $2`,
-		name, b.From, b.To))
+	return fence(tx.ExecContext(ctx, `UPDATE cursors SET position = $4 WHERE name = $1 AND generation = $2 AND position = $3`,
+		clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To))
+}
+
+// newCursor makes a cursor that is not there: it stands at position 0.
+func newCursor(ctx context.Context, tx *sql.Tx, name string, at int64) error {
+	if at != 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO cursors (name, position, generation) VALUES ($1, 0, '') ON CONFLICT DO NOTHING`, clean(name, maxName))
+	return err
 }
 
 // fence returns ErrFenced when an update of the cursor changed nothing.

@@ -16,6 +16,8 @@ var cursors = map[string]func(*testing.T, db.Store){
 	"a batch moves its cursor":                  testCommit,
 	"a fenced batch writes nothing":             testFence,
 	"of two trackers one commits":               testOneTracker,
+	"a generation ends the one before":          testGeneration,
+	"a generation begins where it says":         testGenerationFenced,
 	"events are set aside":                      testSetAside,
 	"no text blocks the tracker":                testDirtyBatch,
 	"an empty batch may move the cursor":        func(t *testing.T, s db.Store) { commit(t, s, 0, 9, db.Batch{}) },
@@ -29,7 +31,7 @@ func commit(t *testing.T, s db.Store, from, to int64, b db.Batch) {
 	noError(t, s.Commit(t.Context(), b))
 }
 
-func wantCursor(t *testing.T, s db.Store, name string, want int64) {
+func wantCursor(t *testing.T, s db.Store, name string, want db.Cursor) {
 	t.Helper()
 	if diff := cmp.Diff(want, must(s.Cursor(t.Context(), name))(t)); diff != "" {
 		t.Errorf("cursor %s: %s", name, diff)
@@ -37,16 +39,16 @@ func wantCursor(t *testing.T, s db.Store, name string, want int64) {
 }
 
 func testNewCursor(t *testing.T, s db.Store) {
-	wantCursor(t, s, "tracker", 0)
-	wantCursor(t, s, "a\x00b", 0)
+	wantCursor(t, s, "tracker", db.Cursor{})
+	wantCursor(t, s, "a\x00b", db.Cursor{})
 }
 
 func testCommit(t *testing.T, s db.Store) {
 	commit(t, s, 0, 10, db.Batch{Rows: []db.Row{row("a", 1)}})
-	wantCursor(t, s, "tracker", 10)
+	wantCursor(t, s, "tracker", db.Cursor{Position: 10})
 	commit(t, s, 10, 12, db.Batch{})
-	wantCursor(t, s, "tracker", 12)
-	wantCursor(t, s, "another", 0)
+	wantCursor(t, s, "tracker", db.Cursor{Position: 12})
+	wantCursor(t, s, "another", db.Cursor{})
 }
 
 func testFence(t *testing.T, s db.Store) {
@@ -65,7 +67,7 @@ func testFence(t *testing.T, s db.Store) {
 			wantError(t, err, db.ErrFenced)
 		}
 	}
-	wantCursor(t, s, "tracker", 10)
+	wantCursor(t, s, "tracker", db.Cursor{Position: 10})
 	wantRows(t, must(s.Builds(t.Context(), []string{"a", "b"}))(t), row("a", 1))
 	if n := must(s.CountDue(t.Context()))(t); n != 0 {
 		t.Errorf("%d notices due, want 0", n)
@@ -97,6 +99,32 @@ func testOneTracker(t *testing.T, s db.Store) {
 			t.Fatalf("%d of %d trackers committed", won.Load(), trackers)
 		}
 	}
+}
+
+func testGeneration(t *testing.T, s db.Store) {
+	first := db.Cursor{Generation: "one"}
+	noError(t, s.Begin(t.Context(), "tracker", first))
+	wantCursor(t, s, "tracker", first)
+	noError(t, s.Commit(t.Context(), db.Batch{Cursor: "tracker", Generation: "one", To: 5}))
+	second := db.Cursor{Position: 5, Generation: "two"}
+	noError(t, s.Begin(t.Context(), "tracker", second))
+	late := db.Batch{Cursor: "tracker", Generation: "one", From: 5, To: 6, Rows: []db.Row{row("a", 1)}}
+	wantError(t, s.Commit(t.Context(), late), db.ErrFenced)
+	wantCursor(t, s, "tracker", second)
+	if n := must(s.CountBuilds(t.Context()))(t); n != 0 {
+		t.Errorf("a batch of an earlier generation wrote %d builds", n)
+	}
+	late.Generation = "two"
+	noError(t, s.Commit(t.Context(), late))
+}
+
+func testGenerationFenced(t *testing.T, s db.Store) {
+	wantError(t, s.Begin(t.Context(), "tracker", db.Cursor{Position: 5, Generation: "one"}), db.ErrFenced)
+	commit(t, s, 0, 10, db.Batch{})
+	for _, at := range []int64{0, 9, 11} {
+		wantError(t, s.Begin(t.Context(), "tracker", db.Cursor{Position: at, Generation: "one"}), db.ErrFenced)
+	}
+	wantCursor(t, s, "tracker", db.Cursor{Position: 10})
 }
 
 func testSetAside(t *testing.T, s db.Store) {

@@ -33,7 +33,7 @@ const hour = time.Hour
 // want commits wants, wherever the cursor is.
 func want(t *testing.T, s db.Store, wants ...db.Want) {
 	t.Helper()
-	at := must(s.Cursor(t.Context(), "tracker"))(t)
+	at := must(s.Cursor(t.Context(), "tracker"))(t).Position
 	commit(t, s, at, at+1, db.Batch{Wants: wants})
 }
 

@@ -2,8 +2,9 @@
 
 -- Where the readers stand. Moving one is the fence against a second tracker.
 CREATE TABLE cursors (
-    name     text COLLATE "C" PRIMARY KEY,
-    position bigint NOT NULL
+    name       text COLLATE "C" PRIMARY KEY,
+    position   bigint NOT NULL,
+    generation text COLLATE "C" NOT NULL
 ) WITH (fillfactor = 10);
 
 -- A build's row outlives its events. The snapshot comes compressed.
@@ -39,18 +40,18 @@ CREATE INDEX builds_parent ON builds (parent_id) WHERE parent_id <> '';
 CREATE INDEX builds_finished ON builds (finished_at);
 
 -- move_cursor raises BT001 unless the cursor stands where the caller says. A
--- cursor that is not there stands at position 0.
+-- cursor that is not there stands at position 0, without a generation.
 -- +goose StatementBegin
-CREATE FUNCTION move_cursor(p_name text, p_from bigint, p_to bigint) RETURNS void
+CREATE FUNCTION move_cursor(p_name text, p_generation text, p_from bigint, p_to bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);
-    UPDATE cursors SET position = p_to WHERE name = p_name AND position = p_from;
+    UPDATE cursors SET position = p_to WHERE name = p_name AND generation = p_generation AND position = p_from;
     IF FOUND THEN
         RETURN;
     END IF;
-    IF p_from = 0 THEN
-        INSERT INTO cursors (name, position) VALUES (p_name, p_to) ON CONFLICT DO NOTHING;
+    IF p_from = 0 AND p_generation = '' THEN
+        INSERT INTO cursors (name, position, generation) VALUES (p_name, p_to, '') ON CONFLICT DO NOTHING;
         IF FOUND THEN
             RETURN;
         END IF;
@@ -59,7 +60,25 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
+-- begin_generation raises BT001 unless the cursor stands at p_position. It waits
+-- for a batch that is being committed.
+-- +goose StatementBegin
+CREATE FUNCTION begin_generation(p_name text, p_position bigint, p_generation text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);
+    IF p_position = 0 THEN
+        INSERT INTO cursors (name, position, generation) VALUES (p_name, 0, '') ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE cursors SET generation = p_generation WHERE name = p_name AND position = p_position;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the cursor has moved' USING ERRCODE = 'BT001';
+    END IF;
+END $$;
+-- +goose StatementEnd
+
 -- +goose Down
+DROP FUNCTION begin_generation;
 DROP FUNCTION move_cursor;
 DROP TABLE builds;
 DROP TABLE cursors;

@@ -1,8 +1,9 @@
 -- +goose Up
 
 CREATE TABLE cursors (
-    name     TEXT PRIMARY KEY,
-    position INTEGER NOT NULL
+    name       TEXT PRIMARY KEY,
+    position   INTEGER NOT NULL,
+    generation TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE builds (
