@@ -31,11 +31,11 @@ build: ## build the program, ./build-tracker
 
 .PHONY: test
 test: ## run every test with -race, on embedded stores and on real PostgreSQL and Redis
-	$(WITH_SERVERS) go test -race ./...
+	$(WITH_SERVERS) go test -race -timeout 20m ./...
 
 .PHONY: test-short
 test-short: ## run the tests that need neither PostgreSQL nor Redis
-	go test -short -race ./...
+	go test -short -race -timeout 20m ./...
 
 .PHONY: lint
 lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## check style, imports and formatting
