@@ -3,6 +3,7 @@ WITH_SERVERS := go run ./internal/testenv/run --
 # The linter, with gofumpt in it, in a folder of the project's own.
 BIN := $(CURDIR)/.bin
 GOLANGCI_LINT := v2.15.0
+GAZELLE := v0.53.0
 FUZZTIME ?= 10s
 # What fuzz runs: all fuzz targets of a package at a time.
 FUZZ = $(shell grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
@@ -38,8 +39,13 @@ test-short: ## run the tests that need neither PostgreSQL nor Redis
 	go test -short -race -timeout 20m ./...
 
 .PHONY: lint
-lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## check style, imports and formatting
+lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/gazelle-$(GAZELLE) ## check style, imports, formatting and BUILD.bazel files
 	$< run ./...
+	$(BIN)/gazelle-$(GAZELLE) -repo_root . -external static -mode diff
+
+.PHONY: generate
+generate: $(BIN)/gazelle-$(GAZELLE) ## write the BUILD.bazel files
+	$< -repo_root . -external static
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## format all Go files, with gofumpt
@@ -60,3 +66,7 @@ clean: ## remove what was built; ./data stays
 $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	mv $(BIN)/golangci-lint $@
+
+$(BIN)/gazelle-$(GAZELLE):
+	GOBIN=$(BIN) go install github.com/bazelbuild/bazel-gazelle/cmd/gazelle@$(GAZELLE)
+	mv $(BIN)/gazelle $@
