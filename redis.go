@@ -1,8 +1,10 @@
 package buildtracker
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 	"sync"
@@ -105,4 +107,15 @@ func (e *embeddedRedis) close() error {
 	e.ticker.Wait()
 	e.server.Close()
 	return nil
+}
+
+// LogRedis sends the Redis client's own lines to log. The client has one logger
+// for the process: a program calls this once, before New.
+func LogRedis(log *slog.Logger) { redis.SetLogger(redisLog{log}) }
+
+// redisLog logs at DEBUG: what matters of it comes back as errors.
+type redisLog struct{ log *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, "redis client", "says", fmt.Sprintf(format, v...))
 }

@@ -27,7 +27,9 @@ func (c *rebuildCommand) Run(ctx context.Context, t terminal) error {
 		return usageError{err}
 	}
 	progress := newProgress(t)
-	opts := buildtracker.Options{Logger: t.logger(cfg.Log), Version: programVersion()}
+	log := t.logger(cfg.Log)
+	buildtracker.LogRedis(log)
+	opts := buildtracker.Options{Logger: log, Version: programVersion()}
 	err = buildtracker.Rebuild(ctx, cfg, opts, progress.set)
 	if errors.Is(err, buildtracker.ErrLocked) {
 		remote := remoteRebuild{http: http.DefaultClient, server: *client}

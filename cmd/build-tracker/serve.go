@@ -25,7 +25,9 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	server, err := buildtracker.New(ctx, cfg, buildtracker.Options{Logger: t.logger(cfg.Log), Version: programVersion()})
+	log := t.logger(cfg.Log)
+	buildtracker.LogRedis(log)
+	server, err := buildtracker.New(ctx, cfg, buildtracker.Options{Logger: log, Version: programVersion()})
 	if err != nil {
 		return err
 	}
