@@ -72,10 +72,7 @@ type waiter struct {
 	err    error
 }
 
-func (w *waiter) answer(a Appended, err error) {
-	w.result, w.err = a, err
-	close(w.done)
-}
+func (w *waiter) settle(a Appended, err error) { w.result, w.err = a, err }
 
 // newGroupCommit starts the goroutine; close ends it. A limit of 0 is the default.
 func newGroupCommit(store appender, maxCount, maxBytes int) *groupCommit {
@@ -170,11 +167,16 @@ func (g *groupCommit) ready() error {
 	return nil
 }
 
-// outcome remembers how the latest commit went.
-func (g *groupCommit) outcome(err error) {
+// outcome remembers how the latest commit went. When the store is away, it
+// returns who waits behind the batch.
+func (g *groupCommit) outcome(err error) (behind []*waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.trouble, g.troubled = err, time.Now()
+	if err != nil {
+		behind = g.dequeue(len(g.queue))
+	}
+	return behind
 }
 
 // close refuses new deliveries, commits those that wait, and returns when the
@@ -195,11 +197,13 @@ func (g *groupCommit) run() {
 			return
 		}
 		err := g.commit(batch)
-		g.outcome(err)
-		if err != nil {
-			// The store is away. Who waits behind this batch is told at once,
-			// rather than after a timeout of its own.
-			answerAll(g.takeAll(), err)
+		// Before anyone is answered: who asks next sees how it went, and is not
+		// taken for one who waited behind this batch. Those are told at once,
+		// rather than after a timeout of their own.
+		behind := g.outcome(err)
+		settleAll(behind, err)
+		for _, w := range append(batch, behind...) {
+			close(w.done)
 		}
 	}
 }
@@ -223,12 +227,6 @@ func (g *groupCommit) take() []*waiter {
 	return g.dequeue(n)
 }
 
-func (g *groupCommit) takeAll() []*waiter {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.dequeue(len(g.queue))
-}
-
 func (g *groupCommit) dequeue(n int) []*waiter {
 	batch := slices.Clone(g.queue[:n])
 	g.queue = slices.Delete(g.queue, 0, n)
@@ -238,7 +236,7 @@ func (g *groupCommit) dequeue(n int) []*waiter {
 	return batch
 }
 
-// commit writes a batch and answers its waiters. The error is the store's when
+// commit writes a batch and settles its waiters. The error is the store's when
 // it could not be reached.
 func (g *groupCommit) commit(batch []*waiter) error {
 	first := make(map[[32]byte]*waiter, len(batch))
@@ -255,15 +253,15 @@ func (g *groupCommit) commit(batch []*waiter) error {
 	err := g.write(distinct)
 	for _, w := range repeats {
 		if f := first[w.Key]; f.err != nil {
-			w.answer(Appended{}, f.err)
+			w.settle(Appended{}, f.err)
 		} else {
-			w.answer(Appended{Duplicate: true}, nil)
+			w.settle(Appended{Duplicate: true}, nil)
 		}
 	}
 	return err
 }
 
-// write commits waiters with distinct keys and answers them. A batch that is
+// write commits waiters with distinct keys and settles them. A batch that is
 // refused for its content is halved until only the culprits are left.
 func (g *groupCommit) write(batch []*waiter) error {
 	entries := make([]entry, len(batch))
@@ -275,30 +273,30 @@ func (g *groupCommit) write(batch []*waiter) error {
 	cancel()
 	if err == nil {
 		for i, w := range batch {
-			w.answer(results[i], nil)
+			w.settle(results[i], nil)
 		}
 		return nil
 	}
 	var content *contentError
 	if !errors.As(err, &content) {
 		err = fmt.Errorf("append: %w", err)
-		answerAll(batch, err)
+		settleAll(batch, err)
 		return err
 	}
 	if len(batch) == 1 {
-		batch[0].answer(Appended{}, fmt.Errorf("append: %w: %w", ErrRefused, content.err))
+		batch[0].settle(Appended{}, fmt.Errorf("append: %w: %w", ErrRefused, content.err))
 		return nil
 	}
 	half := len(batch) / 2
 	if err := g.write(batch[:half]); err != nil {
-		answerAll(batch[half:], err)
+		settleAll(batch[half:], err)
 		return err
 	}
 	return g.write(batch[half:])
 }
 
-func answerAll(batch []*waiter, err error) {
+func settleAll(batch []*waiter, err error) {
 	for _, w := range batch {
-		w.answer(Appended{}, err)
+		w.settle(Appended{}, err)
 	}
 }

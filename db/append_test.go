@@ -260,6 +260,42 @@ func TestStoreThatFailedACommitIsNotReady(t *testing.T) {
 	})
 }
 
+// away is a store whose first commit fails, and whose others pass.
+type away struct{ failed bool }
+
+func (a *away) appendBatch(_ context.Context, batch []entry) ([]Appended, error) {
+	if !a.failed {
+		a.failed = true
+		return nil, errors.New("away")
+	}
+	return make([]Appended, len(batch)), nil
+}
+
+// TestOutcomeIsKnownBeforeTheAnswer runs often: the two used to be told in the
+// other order, within microseconds.
+func TestOutcomeIsKnownBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	for range 2000 {
+		g := newGroupCommit(new(away), 0, 0)
+		if _, err := g.append(t.Context(), named("first")); err == nil {
+			t.Error("the first append passed")
+		}
+		if g.ready() == nil {
+			t.Error("ready although the latest commit failed")
+		}
+		if _, err := g.append(t.Context(), named("second")); err != nil {
+			t.Errorf("the second append got the first one's error: %v", err)
+		}
+		if err := g.ready(); err != nil {
+			t.Errorf("not ready although the latest commit passed: %v", err)
+		}
+		g.close()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 func TestHalvingEndsWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
