@@ -25,18 +25,21 @@ const (
 	batchTimeout = 20 * time.Second
 	// syncInterval is how often an idle tracker compares the two stores.
 	syncInterval = 5 * time.Second
-	batchEvents  = 2000
+	// batchEvents bounds a batch. The more events are folded at once, the fewer
+	// times a build is written.
+	batchEvents = 10_000
 	// poisonTries is how often an event may fail before it is set aside.
 	poisonTries = 8
-	// heldBuilds bounds the builds kept in memory between batches.
-	heldBuilds = 2048
+	// heldSize bounds the builds kept in memory between batches: they and their
+	// jobs, counted.
+	heldSize = 32_000
 )
 
 // foldStore is what the tracker needs of the database.
 type foldStore interface {
 	Cursor(ctx context.Context, name string) (db.Cursor, error)
 	Begin(ctx context.Context, name string, c db.Cursor) error
-	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
+	Each(ctx context.Context, q db.ReadQuery, do func(*stream.Event) error) error
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 	Commit(ctx context.Context, b db.Batch) error
 	Builds(ctx context.Context, ids []string) ([]db.Row, error)
@@ -75,9 +78,10 @@ type Tracker struct {
 
 	// The rest belongs to the goroutine that leads.
 	mark  build.Mark
-	held  map[string]*build.Build // as committed at mark
-	alone int64                   // up to this position events are taken one at a time
-	tries int                     // of the event at tried
+	held  held       // builds as committed at mark
+	ahead *readAhead // what comes after the latest batch; nil for none
+	alone int64      // up to this position events are taken one at a time
+	tries int        // of the event at tried
 	tried int64
 	// atOnce bounds the next batch; 0 is batchEvents. What may have been too much
 	// for the time that a batch has is tried again with half of it.
@@ -177,6 +181,10 @@ func (t *Tracker) fold(ctx context.Context) {
 	failures := 0
 	synced := false
 	var looked time.Time // when the two stores were compared
+	defer func() {
+		t.ahead.end()
+		t.ahead = nil
+	}()
 	for ctx.Err() == nil {
 		n, err := 0, error(nil)
 		if !synced {
@@ -232,7 +240,7 @@ func (t *Tracker) idle(ctx context.Context) {
 // sync makes Redis stand where the database does. If it does not, its builds
 // are given up, and it is filled from their rows.
 func (t *Tracker) sync(ctx context.Context) error {
-	t.held = make(map[string]*build.Build)
+	t.held.clear()
 	cursor, err := t.db.Cursor(ctx, trackerCursor)
 	if err != nil {
 		return fmt.Errorf("read the tracker's cursor: %w", err)
@@ -304,25 +312,25 @@ func (e *poisonError) Unwrap() error { return e.err }
 func (t *Tracker) step(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
-	q := db.ReadQuery{After: t.mark.Position, Limit: cmp.Or(t.atOnce, batchEvents)}
+	limit := cmp.Or(t.atOnce, batchEvents)
 	if t.mark.Position < t.alone {
-		q.Limit = 1
+		limit = 1
 	}
-	events, err := t.db.ReadAll(ctx, q)
-	if err != nil {
-		return 0, fmt.Errorf("read events: %w", err)
-	}
-	if len(events) == 0 {
-		return 0, nil
+	events, err := t.next(ctx, limit)
+	if err != nil || len(events) == 0 {
+		return 0, err
 	}
 	began := time.Now()
 	last := &events[len(events)-1]
+	if len(events) == limit && limit > 1 { // there are more
+		t.ahead = t.beginRead(ctx, last.Position, limit)
+	}
 	b := newBatch(t, last.Position)
 	err = b.run(ctx, events)
 	poison := new(poisonError)
 	switch {
 	case err == nil:
-		t.atOnce = min(2*q.Limit, batchEvents)
+		t.atOnce = min(2*limit, batchEvents)
 	case !errors.As(err, &poison):
 		if !moved(err) {
 			t.atOnce = max(1, len(events)/2)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/build-tracker/build-tracker/build"
-	"github.com/build-tracker/build-tracker/buildkite"
 	"github.com/build-tracker/build-tracker/db"
 	"github.com/build-tracker/build-tracker/stream"
 )
@@ -24,11 +23,10 @@ type batch struct {
 
 // change is a build that a batch looks at.
 type change struct {
-	// b is nil when there is no such build. It is shared until edit.
+	// b is nil when there is no such build. It is the batch's own.
 	b *build.Build
 	// damaged is why the build's row cannot be read; b is nil then.
 	damaged error
-	edited  bool
 	// isNew: it was not there, or is computed anew.
 	isNew bool
 	// own: its own events, or a build that it triggered, changed it.
@@ -64,7 +62,7 @@ func newBatch(t *Tracker, to int64) *batch {
 
 // run folds events and writes what follows. A failure that comes from the
 // events themselves is a *poisonError.
-func (b *batch) run(ctx context.Context, events []stream.Event) error {
+func (b *batch) run(ctx context.Context, events []decoded) error {
 	return b.guard(func() error {
 		if err := b.fold(ctx, events); err != nil {
 			return err
@@ -91,10 +89,10 @@ func (b *batch) guard(do func() error) (err error) {
 	return do()
 }
 
-func (b *batch) fold(ctx context.Context, events []stream.Event) error {
+func (b *batch) fold(ctx context.Context, events []decoded) error {
 	var ids []string
 	for i := range events {
-		if foldable(&events[i]) {
+		if foldable(&events[i].Event) {
 			ids = append(ids, events[i].BuildID)
 		}
 	}
@@ -103,7 +101,7 @@ func (b *batch) fold(ctx context.Context, events []stream.Event) error {
 	}
 	for i := range events {
 		e := &events[i]
-		if !foldable(e) {
+		if !foldable(&e.Event) {
 			continue
 		}
 		c := b.builds[e.BuildID]
@@ -112,9 +110,9 @@ func (b *batch) fold(ctx context.Context, events []stream.Event) error {
 		}
 		if c.b == nil {
 			c.b = build.New(e.BuildID, e.Organization, e.Pipeline, e.Number)
-			c.isNew, c.edited = true, true
+			c.isNew = true
 		}
-		if err := foldEvent(c.edit(), e); err != nil {
+		if err := foldEvent(c.b, e); err != nil {
 			return err
 		}
 		c.own = true
@@ -129,26 +127,17 @@ func foldable(e *stream.Event) bool {
 
 // foldEvent folds one event into its build. An event that is not Buildkite's
 // says nothing new.
-func foldEvent(into *build.Build, e *stream.Event) error {
-	if !foldable(e) {
+func foldEvent(into *build.Build, e *decoded) error {
+	if !foldable(&e.Event) {
 		return nil
 	}
-	facts, err := buildkite.Facts(e.Data)
-	if err != nil {
-		return &poisonError{fmt.Errorf("event %d (%s): %w", e.Position, e.Type, err)}
+	if e.err != nil {
+		return &poisonError{fmt.Errorf("event %d (%s): %w", e.Position, e.Type, e.err)}
 	}
-	into.Apply(&facts)
+	into.Apply(&e.facts)
 	into.LastSeq = max(into.LastSeq, e.Seq)
 	into.Rev = max(into.Rev, e.Position)
 	return nil
-}
-
-// edit returns the build to be changed: a copy of the batch's own.
-func (c *change) edit() *build.Build {
-	if !c.edited {
-		c.b, c.edited = c.b.Clone(), true
-	}
-	return c.b
 }
 
 // load makes the batch look at these builds: as the tracker holds them, else
@@ -159,7 +148,7 @@ func (b *batch) load(ctx context.Context, ids []string) error {
 		if _, known := b.builds[id]; known || id == "" {
 			continue
 		}
-		c := &change{b: b.t.held[id]}
+		c := &change{b: b.t.held.take(id)}
 		b.builds[id] = c
 		looked = append(looked, id)
 		if c.b == nil {
@@ -225,10 +214,7 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 	rows := make([]db.Row, 0, len(ids))
 	for _, id := range ids {
 		changed := b.builds[id].b
-		data, err := build.Encode(changed)
-		if err != nil {
-			return &poisonError{err}
-		}
+		data := build.Encode(changed)
 		encoded = append(encoded, build.Encoded{ID: id, Data: data})
 		rows = append(rows, rowOf(changed, data))
 	}
@@ -244,14 +230,8 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 		return fmt.Errorf("commit batch: %w", err)
 	}
 	t.mark = mark
-	for _, id := range ids {
-		t.held[id] = b.builds[id].b
-	}
-	for id := range t.held { // any: what is needed is loaded again
-		if len(t.held) <= heldBuilds {
-			break
-		}
-		delete(t.held, id)
+	for _, c := range b.builds {
+		t.held.put(c.b)
 	}
 	if len(wants) > 0 {
 		t.committed()

@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/build-tracker/build-tracker/notify"
-	"github.com/build-tracker/build-tracker/stream"
 )
 
 // metrics are this server's own; two servers in one process do not share them.
@@ -93,7 +92,7 @@ func newMetrics() *metrics {
 }
 
 // folded records a batch that was committed now.
-func (m *metrics) folded(events []stream.Event, began time.Time) {
+func (m *metrics) folded(events []decoded, began time.Time) {
 	now := time.Now()
 	m.batch.Observe(now.Sub(began).Seconds())
 	m.foldedEvents.Add(float64(len(events)))

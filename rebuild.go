@@ -105,7 +105,7 @@ func (t *Tracker) rebuild(ctx context.Context, r *rebuildRequest) error {
 	if err := t.begin(ctx, t.mark.Position); err != nil {
 		return err
 	}
-	clear(t.held)
+	t.held.clear()
 	var done int64
 	for after := ""; ; {
 		if err := cmp.Or(context.Cause(r.ctx), context.Cause(ctx)); err != nil {
@@ -194,7 +194,8 @@ func (b *batch) refold(ctx context.Context, id string) (bool, error) {
 			if fresh == nil {
 				fresh = b.blank(e, old)
 			}
-			if err := b.guard(func() error { return foldEvent(fresh, e) }); err != nil {
+			d := b.t.decode(e)
+			if err := b.guard(func() error { return foldEvent(fresh, &d) }); err != nil {
 				whole = false
 			}
 		}
@@ -204,21 +205,21 @@ func (b *batch) refold(ctx context.Context, id string) (bool, error) {
 		if old == nil {
 			return false, nil // nothing of it was folded yet
 		}
-		fresh = old.Clone()
+		fresh = old
 	}
 	if old != nil {
 		fresh.Rev = max(fresh.Rev, old.Rev)
 		fresh.Streak = old.Streak
 	}
 	fresh.Children = nil // they lend again, all of them
-	c.b, c.edited, c.isNew, c.own = fresh, true, true, true
+	c.b, c.isNew, c.own = fresh, true, true
 	return whole, nil
 }
 
 // blank returns what a build's events are folded into, e being the first.
 func (b *batch) blank(e *stream.Event, old *build.Build) *build.Build {
 	if e.Seq > 0 && old != nil {
-		return old.Clone()
+		return old
 	}
 	return build.New(e.BuildID, e.Organization, e.Pipeline, e.Number)
 }

@@ -71,11 +71,10 @@ func (b *batch) lend(ctx context.Context) error {
 			if parent.b.Borrowed(id, lent) {
 				continue
 			}
-			edit := parent.edit()
-			edit.Borrow(id, lent)
-			edit.Rev = max(edit.Rev, child.Rev)
+			parent.b.Borrow(id, lent)
+			parent.b.Rev = max(parent.b.Rev, child.Rev)
 			parent.own = true
-			next = append(next, edit.ID)
+			next = append(next, parent.b.ID)
 		}
 		slices.Sort(next)
 		lenders = slices.Compact(next)
@@ -195,9 +194,8 @@ func (b *batch) recountBranch(ctx context.Context, change *branchChange, rows []
 		if c.b == nil {
 			continue
 		}
-		edit := c.edit()
-		edit.Streak = p.Streak
-		edit.Rev = max(edit.Rev, cause)
+		c.b.Streak = p.Streak
+		c.b.Rev = max(c.b.Rev, cause)
 		c.streak, c.newest = true, p.Newest
 	}
 	return nil

@@ -7,15 +7,6 @@ import (
 	"slices"
 )
 
-// Encode returns the stored form of a build.
-func Encode(b *Build) ([]byte, error) {
-	data, err := json.Marshal(b)
-	if err != nil {
-		return nil, fmt.Errorf("encode build %s: %w", b.ID, err)
-	}
-	return data, nil
-}
-
 // Decode reads what Encode wrote.
 func Decode(data []byte) (*Build, error) {
 	b := new(Build)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -32,7 +33,13 @@ func (v Version) Time() time.Time {
 
 // MarshalJSON stores a version as [finished_at, rank].
 func (v Version) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, "[%d,%d]", v.FinishedAt, v.Rank), nil
+	return v.append(nil), nil
+}
+
+func (v Version) append(dst []byte) []byte {
+	dst = strconv.AppendInt(append(dst, '['), v.FinishedAt, 10)
+	dst = strconv.AppendInt(append(dst, ','), int64(v.Rank), 10)
+	return append(dst, ']')
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.

@@ -52,6 +52,10 @@ type Store interface {
 	// ReadAll returns events with a position above after, in order, at most
 	// limit, and fewer when their data exceeds a few MiB; none means there are none.
 	ReadAll(ctx context.Context, q ReadQuery) ([]stream.Event, error)
+	// Each calls do for the events that ReadAll would return, and for more data of
+	// them at once, because it keeps none: an event and its Data are do's until it
+	// returns. It ends with do's error, wrapped.
+	Each(ctx context.Context, q ReadQuery, do func(*stream.Event) error) error
 	// ReadBuild returns a build's events from seq from on, in order, likewise.
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 
@@ -48,30 +49,46 @@ func deref[T any](p *T) (v T) {
 	return v
 }
 
-// errPageFull: the page holds maxRead bytes of data.
+// errPageFull: the page has as much data as it may.
 var errPageFull = errors.New("the page is full")
 
-// eventPage collects events until their data is maxRead bytes. What comes after
+// eventPage hands events on until their data is limit bytes. What comes after
 // is left to the next page, however well it was compressed.
 type eventPage struct {
-	events []stream.Event
-	bytes  int
+	limit int
+	do    func(*stream.Event) error
+	bytes int
+	any   bool
+	data  []byte // of the latest event
 }
 
-// add takes an event with its packed payload. After errPageFull no more may be
+// add takes an event with its packed payload. After an error no more may be
 // added. A payload that was damaged must not hide the events around it: its
 // event has no data.
-func (p *eventPage) add(e stream.Event, payload []byte) error {
-	size, err := s2.DecodedLen(payload)
-	if err == nil && size <= maxPayload {
-		if p.bytes += size; p.bytes > maxRead && len(p.events) > 0 {
+func (p *eventPage) add(e *stream.Event, payload []byte) error {
+	if size, err := s2.DecodedLen(payload); err == nil && size > 0 && size <= maxPayload {
+		if p.bytes += size; p.bytes > p.limit && p.any {
 			return errPageFull
 		}
-		if e.Data, err = unpack(payload); err != nil {
-			e.Data = nil
+		if data, err := s2.Decode(p.data[:cap(p.data)], payload); err == nil {
+			p.data, e.Data = data, data
 		}
 	}
+	p.any = true
 	e.Time = e.Time.UTC()
-	p.events = append(p.events, e)
-	return nil
+	return p.do(e)
+}
+
+// kept returns the events that each hands on, with data of their own.
+func kept(each func(do func(*stream.Event) error) error) ([]stream.Event, error) {
+	var events []stream.Event
+	err := each(func(e *stream.Event) error {
+		e.Data = bytes.Clone(e.Data)
+		events = append(events, *e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return events, nil
 }

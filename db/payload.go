@@ -18,9 +18,12 @@ const (
 	maxPayload = 16 << 20 // bytes of an event's data
 )
 
-// maxRead bounds the data of one page of events, in bytes; one event may be
-// larger.
-const maxRead = 8 << 20
+// maxRead bounds the data of one page of events, in bytes, and maxEach where
+// nobody keeps them; one event may be larger.
+const (
+	maxRead = 8 << 20
+	maxEach = 64 << 20
+)
 
 // defaultTeam owns what names no team.
 const defaultTeam = "default"

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/build-tracker/build-tracker/stream"
 )
@@ -44,8 +45,17 @@ func readBuildQuery() string {
 
 // ReadAll is Store.ReadAll.
 func (p *Postgres) ReadAll(ctx context.Context, q ReadQuery) ([]stream.Event, error) {
-	clauses, args := readClauses(q, []any{maxRead})
-	return p.readEvents(ctx, readAllQuery(clauses), args...)
+	return kept(func(do func(*stream.Event) error) error { return p.each(ctx, maxRead, q, do) })
+}
+
+// Each is Store.Each.
+func (p *Postgres) Each(ctx context.Context, q ReadQuery, do func(*stream.Event) error) error {
+	return p.each(ctx, maxEach, q, do)
+}
+
+func (p *Postgres) each(ctx context.Context, size int, q ReadQuery, do func(*stream.Event) error) error {
+	clauses, args := readClauses(q, []any{size})
+	return p.readEvents(ctx, eventPage{limit: size, do: do}, readAllQuery(clauses), args...)
 }
 
 // ReadBuild is Store.ReadBuild. The build's stamp names its partition; no other
@@ -63,37 +73,39 @@ func (p *Postgres) ReadBuild(ctx context.Context, buildID string, from int64, li
 	}
 	// Planned anew with the values at hand: only so do the other partitions stay
 	// out of the plan, unlocked.
-	return p.readEvents(ctx, readBuildQuery(), pgx.QueryExecModeExec, maxRead, team, day, buildID, from, pageSize(limit))
+	return kept(func(do func(*stream.Event) error) error {
+		return p.readEvents(ctx, eventPage{limit: maxRead, do: do}, readBuildQuery(),
+			pgx.QueryExecModeExec, maxRead, team, day, buildID, from, pageSize(limit))
+	})
 }
 
-// readEvents runs a query for eventColumns.
-func (p *Postgres) readEvents(ctx context.Context, query string, args ...any) ([]stream.Event, error) {
+// readEvents hands what a query for eventColumns finds to a page.
+func (p *Postgres) readEvents(ctx context.Context, page eventPage, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	rows, err := p.pool.Query(ctx, query, args...)
 	if err != nil {
-		return nil, p.fail("read events", err)
+		return p.fail("read events", err)
 	}
 	defer rows.Close()
-	var page eventPage
 	for rows.Next() {
 		var e stream.Event
 		var build, pipeline *string
 		var number, seq *int64
-		var payload []byte
+		var payload pgtype.DriverBytes // the connection's, until the next row
 		if err := rows.Scan(&e.Position, (*[16]byte)(&e.ID), &e.Organization, &build, &pipeline, &number, &seq,
 			&e.Type, &e.Version, &e.Time, &payload); err != nil {
-			return nil, p.fail("read events", err)
+			return p.fail("read events", err)
 		}
 		e.BuildID, e.Pipeline, e.Number, e.Seq = deref(build), deref(pipeline), deref(number), deref(seq)
-		if err := page.add(e, payload); errors.Is(err, errPageFull) {
-			return page.events, nil
+		if err := page.add(&e, payload); errors.Is(err, errPageFull) {
+			return nil
 		} else if err != nil {
-			return nil, p.fail("read events", err)
+			return p.fail("read events", err)
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, p.fail("read events", err)
+		return p.fail("read events", err)
 	}
-	return page.events, nil
+	return nil
 }

@@ -16,17 +16,29 @@ func (s *SQLite) Head(ctx context.Context) (int64, error) {
 
 // ReadAll is Store.ReadAll.
 func (s *SQLite) ReadAll(ctx context.Context, q ReadQuery) ([]stream.Event, error) {
+	return kept(func(do func(*stream.Event) error) error { return s.each(ctx, maxRead, q, do) })
+}
+
+// Each is Store.Each.
+func (s *SQLite) Each(ctx context.Context, q ReadQuery, do func(*stream.Event) error) error {
+	return s.each(ctx, maxEach, q, do)
+}
+
+func (s *SQLite) each(ctx context.Context, size int, q ReadQuery, do func(*stream.Event) error) error {
 	where, args := readClauses(q, nil)
-	return s.readEvents(ctx, where, args...)
+	return s.readEvents(ctx, eventPage{limit: size, do: do}, where, args...)
 }
 
 // ReadBuild is Store.ReadBuild.
 func (s *SQLite) ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error) {
-	return s.readEvents(ctx, `WHERE build_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3`, clean(buildID, maxName), from, pageSize(limit))
+	return kept(func(do func(*stream.Event) error) error {
+		return s.readEvents(ctx, eventPage{limit: maxRead, do: do},
+			`WHERE build_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3`, clean(buildID, maxName), from, pageSize(limit))
+	})
 }
 
-func (s *SQLite) readEvents(ctx context.Context, clauses string, args ...any) ([]stream.Event, error) {
-	var page eventPage
+// readEvents hands the events that the clauses after FROM select to a page.
+func (s *SQLite) readEvents(ctx context.Context, page eventPage, clauses string, args ...any) error {
 	err := s.query(ctx, "read events", func(rows *sql.Rows) error {
 		var e stream.Event
 		var id, payload sql.RawBytes
@@ -40,10 +52,10 @@ func (s *SQLite) readEvents(ctx context.Context, clauses string, args ...any) ([
 		}
 		e.BuildID, e.Pipeline, e.Number, e.Seq = deref(build), deref(pipeline), deref(number), deref(seq)
 		e.Time = fromMicros(at)
-		return page.add(e, payload)
+		return page.add(&e, payload)
 	}, `SELECT `+eventColumns+` FROM events `+clauses, args...)
-	if err != nil && !errors.Is(err, errPageFull) {
-		return nil, err
+	if errors.Is(err, errPageFull) {
+		return nil
 	}
-	return page.events, nil
+	return err
 }

@@ -1,0 +1,96 @@
+package buildtracker
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/buildkite"
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+// decoded is an event and what it tells of its build. The payload itself is not
+// kept: a batch of many is small.
+type decoded struct {
+	stream.Event // without Data
+	facts        build.Facts
+	// err is why the payload tells nothing.
+	err error
+}
+
+// decode takes the facts out of an event. One that is not Buildkite's has none.
+func (t *Tracker) decode(e *stream.Event) (x decoded) {
+	x.Event = *e
+	x.Data = nil
+	if !foldable(e) {
+		return x
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			t.log.Error("panic while decoding", "position", e.Position, "panic", r, "stack", string(debug.Stack()))
+			x.err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	x.facts, x.err = buildkite.Facts(e.Data)
+	return x
+}
+
+// read returns the next events after a position, at most limit.
+func (t *Tracker) read(ctx context.Context, after int64, limit int) ([]decoded, error) {
+	var events []decoded
+	err := t.db.Each(ctx, db.ReadQuery{After: after, Limit: limit}, func(e *stream.Event) error {
+		events = append(events, t.decode(e))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return events, nil
+}
+
+// readAhead is a read that runs while the batch before it is folded.
+type readAhead struct {
+	after  int64
+	done   chan struct{} // closed when events and err are set
+	cancel context.CancelFunc
+	events []decoded
+	err    error
+}
+
+// beginRead starts to read what comes after a position. Whoever has no use for it
+// ends it.
+func (t *Tracker) beginRead(ctx context.Context, after int64, limit int) *readAhead {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &readAhead{after: after, done: make(chan struct{}), cancel: cancel}
+	go func() {
+		defer close(r.done)
+		r.events, r.err = t.read(ctx, after, limit)
+	}()
+	return r
+}
+
+// end gives the read up. A nil one is none.
+func (r *readAhead) end() {
+	if r != nil {
+		r.cancel()
+		<-r.done
+	}
+}
+
+// next returns the events after the mark: those that were read ahead, where
+// there are any.
+func (t *Tracker) next(ctx context.Context, limit int) ([]decoded, error) {
+	ahead := t.ahead
+	t.ahead = nil
+	defer ahead.end()
+	if ahead == nil || ahead.after != t.mark.Position {
+		return t.read(ctx, t.mark.Position, limit)
+	}
+	<-ahead.done
+	if ahead.err != nil || len(ahead.events) > limit {
+		return t.read(ctx, t.mark.Position, limit)
+	}
+	return ahead.events, nil
+}
