@@ -80,7 +80,7 @@ func (p *packer) pack(data []byte) []byte {
 	if need := s2.MaxEncodedLen(len(data)); cap(*buf) < need {
 		*buf = make([]byte, need)
 	}
-	packed := s2.EncodeBetter((*buf)[:cap(*buf)], data)
+	packed := s2.Encode((*buf)[:cap(*buf)], data)
 	out := make([]byte, len(packed))
 	copy(out, packed)
 	p.buffers.Put(buf)
