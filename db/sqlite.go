@@ -34,6 +34,7 @@ type SQLite struct {
 	// here is cheaper than its busy handler.
 	writer *sql.DB
 	reader *sql.DB
+	reads  statements
 	insert insertStatements
 	group  *groupCommit
 	lock   *os.File
@@ -86,6 +87,7 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 	}
 	s.reader.SetMaxOpenConns(sqliteReaders)
 	s.reader.SetMaxIdleConns(sqliteReaders)
+	s.reads.db = s.reader
 	return s.insert.prepare(ctx, s.writer)
 }
 
@@ -135,7 +137,11 @@ func (s *SQLite) exec(ctx context.Context, op, query string, args ...any) (chang
 func (s *SQLite) query(ctx context.Context, op string, scan func(rows *sql.Rows) error, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := s.reader.QueryContext(ctx, query, args...)
+	prepared, err := s.reads.get(ctx, query)
+	if err != nil {
+		return s.fail(op, err)
+	}
+	rows, err := prepared.QueryContext(ctx, args...)
 	if err != nil {
 		return s.fail(op, err)
 	}
@@ -191,6 +197,7 @@ func (s *SQLite) Close() error {
 // release closes what is open, the lock last.
 func (s *SQLite) release() error {
 	var errs []error
+	errs = append(errs, s.reads.close())
 	if s.reader != nil {
 		errs = append(errs, s.reader.Close())
 	}

@@ -17,8 +17,9 @@ func (s *SQLite) Append(ctx context.Context, d Delivery) (Appended, error) {
 	return s.group.append(ctx, d)
 }
 
-// insertStatements are what an append runs, prepared once.
-type insertStatements struct{ delivery, seq, head, event *sql.Stmt }
+// insertStatements are what an append and a batch run for each row, prepared
+// once.
+type insertStatements struct{ delivery, seq, head, event, row *sql.Stmt }
 
 func (st *insertStatements) prepare(ctx context.Context, db *sql.DB) (err error) {
 	for _, s := range []struct {
@@ -32,6 +33,8 @@ func (st *insertStatements) prepare(ctx context.Context, db *sql.DB) (err error)
 		{&st.event, `INSERT INTO events (position, team, day, id, organization, build_id, pipeline, number, seq,
 				type, version, recorded_at, payload)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`},
+		{&st.row, `INSERT INTO builds (` + rowColumns + `, snapshot)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)` + replaceRow},
 	} {
 		if *s.to, err = db.PrepareContext(ctx, s.query); err != nil { //nolint:sqlclosecheck // close does
 			return err
@@ -42,7 +45,7 @@ func (st *insertStatements) prepare(ctx context.Context, db *sql.DB) (err error)
 
 func (st *insertStatements) close() error {
 	var errs []error
-	for _, s := range []*sql.Stmt{st.delivery, st.seq, st.head, st.event} {
+	for _, s := range []*sql.Stmt{st.delivery, st.seq, st.head, st.event, st.row} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}
@@ -54,8 +57,8 @@ func (s *SQLite) appendBatch(ctx context.Context, batch []entry) ([]Appended, er
 	results := make([]Appended, len(batch))
 	err := s.write(ctx, "write events", appendTimeout, func(ctx context.Context, tx *sql.Tx) error {
 		st := insertStatements{
-			tx.StmtContext(ctx, s.insert.delivery), tx.StmtContext(ctx, s.insert.seq),
-			tx.StmtContext(ctx, s.insert.head), tx.StmtContext(ctx, s.insert.event),
+			delivery: tx.StmtContext(ctx, s.insert.delivery), seq: tx.StmtContext(ctx, s.insert.seq),
+			head: tx.StmtContext(ctx, s.insert.head), event: tx.StmtContext(ctx, s.insert.event),
 		}
 		now := time.Now().UTC()
 		for i := range batch {

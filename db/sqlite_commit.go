@@ -80,15 +80,7 @@ func fence(result sql.Result, err error) error {
 }
 
 func (s *SQLite) upsertRows(ctx context.Context, tx *sql.Tx, rows []Row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	upsert, err := tx.PrepareContext(ctx, `INSERT INTO builds (`+rowColumns+`, snapshot)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`+replaceRow)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = upsert.Close() }()
+	upsert := tx.StmtContext(ctx, s.insert.row)
 	for i := range rows {
 		r := &rows[i]
 		if _, err := upsert.ExecContext(ctx, r.ID, r.Organization, r.Pipeline, r.Number, r.Branch, r.State, r.Status, r.Class,
