@@ -21,6 +21,9 @@ const (
 	defaultQueueBytes = 64 << 20
 )
 
+// maxGather bounds how long a commit waits for callers that are about to come.
+const maxGather = 2 * time.Millisecond
+
 // appendTimeout bounds one commit. Buildkite waits 5 seconds for an answer.
 const appendTimeout = 4 * time.Second
 
@@ -53,10 +56,16 @@ type groupCommit struct {
 	packer   packer
 
 	mu     sync.Mutex
-	filled sync.Cond // the queue has grown, or closed is set
+	filled sync.Cond // the queue has grown, or closed or gathered is set
 	queue  []*waiter
 	bytes  int // of the payloads in queue
 	closed bool
+	// crowd is how many callers there were when the latest commit ended: those
+	// that it answered, who come again, and those that waited behind it.
+	crowd int
+	// gather is how long it is worth to wait for them, and gathered that it is over.
+	gather   time.Duration
+	gathered bool
 	// trouble is why the latest commit failed; nil when it did not.
 	trouble  error
 	troubled time.Time
@@ -167,15 +176,16 @@ func (g *groupCommit) ready() error {
 	return nil
 }
 
-// outcome remembers how the latest commit went. When the store is away, it
-// returns who waits behind the batch.
-func (g *groupCommit) outcome(err error) (behind []*waiter) {
+// outcome remembers how the latest commit went: how many it answered, and how
+// long it took. When the store is away, it returns who waits behind the batch.
+func (g *groupCommit) outcome(answered int, took time.Duration, err error) (behind []*waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.trouble, g.troubled = err, time.Now()
 	if err != nil {
 		behind = g.dequeue(len(g.queue))
 	}
+	g.crowd, g.gather = answered+len(g.queue), min(took/4, maxGather)
 	return behind
 }
 
@@ -196,11 +206,12 @@ func (g *groupCommit) run() {
 		if len(batch) == 0 {
 			return
 		}
+		began := time.Now()
 		err := g.commit(batch)
 		// Before anyone is answered: who asks next sees how it went, and is not
 		// taken for one who waited behind this batch. Those are told at once,
 		// rather than after a timeout of their own.
-		behind := g.outcome(err)
+		behind := g.outcome(len(batch), time.Since(began), err)
 		settleAll(behind, err)
 		for _, w := range append(batch, behind...) {
 			close(w.done)
@@ -216,6 +227,7 @@ func (g *groupCommit) take() []*waiter {
 	for len(g.queue) == 0 && !g.closed {
 		g.filled.Wait()
 	}
+	g.wait()
 	n, size := 0, 0
 	for n < len(g.queue) && n < maxBatchCount {
 		size += len(g.queue[n].payload)
@@ -225,6 +237,26 @@ func (g *groupCommit) take() []*waiter {
 		n++
 	}
 	return g.dequeue(n)
+}
+
+// wait lets the crowd come before the next commit. Without it, the callers of
+// a busy store fall into two halves that wait for each other's commits, each of
+// half the size.
+func (g *groupCommit) wait() {
+	if len(g.queue) >= g.crowd || g.closed {
+		return
+	}
+	g.gathered = false
+	timer := time.AfterFunc(g.gather, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.gathered = true
+		g.filled.Signal()
+	})
+	defer timer.Stop()
+	for len(g.queue) < min(g.crowd, maxBatchCount) && !g.gathered && !g.closed {
+		g.filled.Wait()
+	}
 }
 
 func (g *groupCommit) dequeue(n int) []*waiter {

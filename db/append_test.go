@@ -104,6 +104,71 @@ func TestWhatArrivesDuringACommitSharesTheNext(t *testing.T) {
 	})
 }
 
+// timed is a store whose commits take a while, and that notes their sizes.
+type timed struct {
+	takes time.Duration
+	sizes []int
+}
+
+func (s *timed) appendBatch(_ context.Context, batch []entry) ([]Appended, error) {
+	time.Sleep(s.takes)
+	s.sizes = append(s.sizes, len(batch))
+	return make([]Appended, len(batch)), nil
+}
+
+func TestCommitWaitsForTheCallersOfTheLatest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &timed{takes: 8 * time.Millisecond}
+		g := newGroupCommit(store, 0, 0)
+		const callers, times = 10, 20
+		var calling sync.WaitGroup
+		for n := range callers {
+			calling.Go(func() {
+				for i := range times {
+					time.Sleep(time.Duration(n) * 100 * time.Microsecond) // none comes at once
+					if _, err := g.append(t.Context(), named(fmt.Sprint(n, "-", i))); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		calling.Wait()
+		g.close()
+		// The first ones find out how many they are.
+		if commits := len(store.sizes); commits > times+3 {
+			t.Errorf("%d commits for %d rounds of callers: %v", commits, times, store.sizes)
+		}
+	})
+}
+
+func TestCommitDoesNotWaitLongForWhoStaysAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &timed{takes: 80 * time.Millisecond}
+		g := newGroupCommit(store, 0, 0)
+		send(t.Context(), g, "a", "b", "c", "d")
+		time.Sleep(time.Second)
+		for range 2 { // of the crowd of four, and then of one
+			began := time.Now()
+			if _, err := g.append(t.Context(), named("again")); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > store.takes+maxGather {
+				t.Errorf("a lone append took %s, the commit %s", took, store.takes)
+			}
+		}
+		began := time.Now()
+		if _, err := g.append(t.Context(), named("alone")); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != store.takes {
+			t.Errorf("an append that has always been alone took %s, the commit %s", took, store.takes)
+		}
+		g.close()
+	})
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	payload := make([]byte, 1000)

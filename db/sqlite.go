@@ -137,7 +137,7 @@ func (s *SQLite) exec(ctx context.Context, op, query string, args ...any) (chang
 func (s *SQLite) query(ctx context.Context, op string, scan func(rows *sql.Rows) error, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	prepared, err := s.reads.get(ctx, query)
+	prepared, err := s.reads.get(ctx, query) //nolint:sqlclosecheck // release does
 	if err != nil {
 		return s.fail(op, err)
 	}

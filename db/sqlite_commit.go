@@ -80,7 +80,7 @@ func fence(result sql.Result, err error) error {
 }
 
 func (s *SQLite) upsertRows(ctx context.Context, tx *sql.Tx, rows []Row) error {
-	upsert := tx.StmtContext(ctx, s.insert.row)
+	upsert := tx.StmtContext(ctx, s.insert.row) //nolint:sqlclosecheck // the transaction does
 	for i := range rows {
 		r := &rows[i]
 		if _, err := upsert.ExecContext(ctx, r.ID, r.Organization, r.Pipeline, r.Number, r.Branch, r.State, r.Status, r.Class,

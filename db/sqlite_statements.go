@@ -24,7 +24,7 @@ func (st *statements) get(ctx context.Context, query string) (*sql.Stmt, error) 
 	if s := st.byQuery[query]; s != nil {
 		return s, nil
 	}
-	s, err := st.db.PrepareContext(ctx, query)
+	s, err := st.db.PrepareContext(ctx, query) //nolint:sqlclosecheck // close does
 	if err != nil {
 		return nil, err
 	}
