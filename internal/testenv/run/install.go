@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,19 @@ func programs(ctx context.Context) (postgresBin, redisBin string, err error) {
 			" `make test-short` runs the tests that need neither", err, strings.Join(packages, " "))
 	}
 	return postgresBin, redisBin, err
+}
+
+// compiler installs a C compiler where there is none: Go's race detector needs
+// one, and a machine with Go has not always.
+func compiler(ctx context.Context) error {
+	name := cmp.Or(os.Getenv("CC"), "gcc")
+	if _, err := exec.LookPath(name); err == nil {
+		return nil
+	}
+	if err := install(ctx, []string{"gcc", "libc6-dev"}); err != nil {
+		return fmt.Errorf("-race needs a C compiler, and there is no %s: %w\nInstall one (Debian: apt-get install gcc libc6-dev)", name, err)
+	}
+	return nil
 }
 
 // policy is where Debian's packages ask whether they may start a service.

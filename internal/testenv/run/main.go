@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -62,6 +63,9 @@ func run(args []string) (code int, err error) {
 
 	env, err := newEnvironment(ctx)
 	defer func() { err = errors.Join(err, env.close()) }()
+	if err == nil && slices.Contains(args, "-race") {
+		err = compiler(ctx)
+	}
 	prepared()
 	if cause := <-interrupted; cause != nil {
 		return 1, cause
