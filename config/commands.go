@@ -8,18 +8,19 @@ import (
 // Config returns how to rebuild: on the stores themselves, and through a server
 // that holds them. What is the server's alone is zero in the first.
 func (f RebuildFlags) Config() (*Config, *Client, error) {
-	var p problems
+	p := settle(&f, f.FileFlags)
 	c := &Config{}
 	p.stores(c, f.StoreFlags)
 	p.notices(c, f.NoticeFlags)
 	p.log(c, f.LogFlags)
-	return c, p.client(f.ClientFlags), p.err()
+	client := p.client(f.ClientFlags)
+	return c, client, p.err()
 }
 
 // Config returns the configuration of a migration: what is the server's alone is
 // zero.
 func (f MigrateFlags) Config() (*Config, error) {
-	var p problems
+	p := settle(&f, f.FileFlags)
 	c := &Config{}
 	p.stores(c, f.StoreFlags)
 	p.log(c, f.LogFlags)

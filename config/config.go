@@ -5,50 +5,55 @@ import (
 	"time"
 )
 
-// Config is what the server was told, checked.
+// Config is what the server was told, checked. What has a key is a setting that
+// only a start applies; the rest may change while the server runs.
 type Config struct {
+	// File is where settings and Live come from.
+	File File
+	Live Live
+
 	// ListenAddr is host:port; an empty host is every interface, port 0 a free port.
-	ListenAddr string
+	ListenAddr string `key:"listen_addr"`
 	// AdminAddr is a second listener, as host:port, for metrics and /-/ routes.
 	// Empty: they share ListenAddr.
-	AdminAddr string
+	AdminAddr string `key:"admin_addr"`
 	// ExternalURL is how people reach the server: http or https, without a
 	// slash at its end. Empty when nobody said.
-	ExternalURL string
+	ExternalURL string `key:"external_url"`
 
 	// Production says that nothing is open that has no secret.
-	Production bool
+	Production bool `key:"production"`
 	// WebhookTokens are the tokens that Buildkite may use; none outside
 	// production means that loopback may post.
-	WebhookTokens Secrets
+	WebhookTokens Secrets `key:"buildkite_webhook_token"`
 	// APITokens are bearer tokens for reading.
-	APITokens Secrets
+	APITokens Secrets `key:"api_tokens"`
 	// DebugPassword is the password of user devx.
-	DebugPassword Secret
+	DebugPassword Secret `key:"debug_password"`
 
 	// DataDir is where the embedded stores keep everything.
-	DataDir string
+	DataDir string `key:"data_dir"`
 	// DatabaseURL is a postgres:// or postgresql:// URL; empty means the
 	// embedded event store.
-	DatabaseURL Secret
+	DatabaseURL Secret `key:"database_url"`
 	// RedisURL says where Redis is; empty means the embedded one.
-	RedisURL Secret
+	RedisURL Secret `key:"redis_url"`
 	// BuildTTL is how long Redis keeps a finished build; above 0.
-	BuildTTL time.Duration
+	BuildTTL time.Duration `key:"build_ttl"`
 
 	// SlackToken is the bot's token; empty means that notices are logged instead.
-	SlackToken Secret
+	SlackToken Secret `key:"slack_token"`
 	// SlackChannel is a channel's name or ID; set when SlackToken is.
-	SlackChannel string
+	SlackChannel string `key:"slack_channel"`
 	// SlackAPIURL is http or https and ends in /api/.
-	SlackAPIURL string
+	SlackAPIURL string `key:"slack_api_url"`
 	// SlackDebug asks for slack-go's debug output.
-	SlackDebug bool
+	SlackDebug bool `key:"slack_debug"`
 	// Notices is false when none may be sent.
-	Notices bool
+	Notices bool `key:"notices"`
 	// NoticeMaxAge is how long ago a build may have finished to be announced;
 	// above 0.
-	NoticeMaxAge time.Duration
+	NoticeMaxAge time.Duration `key:"notice_max_age"`
 
 	Log Log
 }
@@ -56,7 +61,7 @@ type Config struct {
 // Log says what is logged, and how.
 type Log struct {
 	Level  slog.Level
-	Format LogFormat
+	Format LogFormat `key:"log_format"`
 }
 
 // LogFormat is the form of log lines.

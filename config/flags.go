@@ -23,23 +23,25 @@ type LogFlags struct {
 
 // StoreFlags say where events and builds are kept.
 type StoreFlags struct {
-	DataDir         string `name:"data-dir" env:"DATA_DIR" default:"./data" placeholder:"./data" group:"Stores" help:"Folder of the embedded stores."`
-	DatabaseURL     Secret `name:"database-url" env:"DATABASE_URL" placeholder:"URL" group:"Stores" help:"PostgreSQL, as postgres://USER:PASSWORD@HOST:5432/DATABASE. Without it: an embedded event store in the data folder."`
-	DatabaseURLFile string `name:"database-url-file" env:"DATABASE_URL_FILE" placeholder:"FILE" group:"Stores" help:"File that holds the database URL."`
-	RedisURL        Secret `name:"redis-url" env:"REDIS_URL" placeholder:"URL" group:"Stores" help:"Redis, as redis:// or rediss://[USER:PASSWORD@]HOST:6379[/DB]; the nodes of a cluster, as redis://HOST:6379,HOST:6379; or sentinels, as redis+sentinel://HOST:26379,HOST:26379/MASTER. Without it: an embedded Redis."`
-	RedisURLFile    string `name:"redis-url-file" env:"REDIS_URL_FILE" placeholder:"FILE" group:"Stores" help:"File that holds the Redis URL."`
-	BuildTTL        string `name:"build-ttl" env:"BUILD_TTL" default:"24h" placeholder:"24h" group:"Stores" help:"How long Redis keeps a finished build."`
+	DataDir         string   `name:"data-dir" env:"DATA_DIR" default:"./data" placeholder:"./data" group:"Stores" help:"Folder of the embedded stores."`
+	DatabaseURL     Secret   `name:"database-url" env:"DATABASE_URL" placeholder:"URL" group:"Stores" help:"PostgreSQL, as postgres://USER:PASSWORD@HOST:5432/DATABASE. Without it: an embedded event store in the data folder."`
+	DatabaseURLFile string   `name:"database-url-file" env:"DATABASE_URL_FILE" placeholder:"FILE" group:"Stores" help:"File that holds the database URL."`
+	RedisURL        Secret   `name:"redis-url" env:"REDIS_URL" placeholder:"URL" group:"Stores" help:"Redis, as redis:// or rediss://[USER:PASSWORD@]HOST:6379[/DB]; the nodes of a cluster, as redis://HOST:6379,HOST:6379; or sentinels, as redis+sentinel://HOST:26379,HOST:26379/MASTER. Without it: an embedded Redis."`
+	RedisURLFile    string   `name:"redis-url-file" env:"REDIS_URL_FILE" placeholder:"FILE" group:"Stores" help:"File that holds the Redis URL."`
+	BuildTTL        Duration `name:"build-ttl" env:"BUILD_TTL" default:"24h" placeholder:"24h" group:"Stores" help:"How long Redis keeps a finished build."`
 }
 
 // NoticeFlags say which builds are announced.
 type NoticeFlags struct {
-	Notices      string `name:"notices" env:"NOTICES" default:"on" placeholder:"on" group:"Notices" help:"on, or off to send none."`
-	NoticeMaxAge string `name:"notice-max-age" env:"NOTICE_MAX_AGE" default:"24h" placeholder:"24h" group:"Notices" help:"Builds that finished longer ago are recorded but not announced."`
+	Notices      string   `name:"notices" env:"NOTICES" default:"on" placeholder:"on" group:"Notices" help:"on, or off to send none."`
+	NoticeMaxAge Duration `name:"notice-max-age" env:"NOTICE_MAX_AGE" default:"24h" placeholder:"24h" group:"Notices" help:"Builds that finished longer ago are recorded but not announced."`
 }
 
 // ServeFlags are the flags of the server.
 type ServeFlags struct {
-	ListenAddr  string `name:"listen-addr" env:"LISTEN_ADDR" placeholder:"127.0.0.1:8080" group:"Listeners" help:"Address to listen on, HOST:PORT; port 0 picks a free one."`
+	FileFlags
+
+	ListenAddr  string `name:"listen-addr" env:"LISTEN_ADDR" default:"127.0.0.1:8080" placeholder:"127.0.0.1:8080" group:"Listeners" help:"Address to listen on, HOST:PORT; port 0 picks a free one."`
 	Port        string `name:"port" env:"PORT" placeholder:"PORT" group:"Listeners" help:"Port to listen on, on every interface, where no listen address is set."`
 	AdminAddr   string `name:"admin-addr" env:"ADMIN_ADDR" placeholder:"HOST:PORT" group:"Listeners" help:"Address of a second listener, for /metrics and /-/ routes. Without it they share the first."`
 	ExternalURL string `name:"external-url" env:"EXTERNAL_URL" placeholder:"URL" group:"Listeners" help:"How people reach this server, for links in messages."`
@@ -74,6 +76,7 @@ type ClientFlags struct {
 // RebuildFlags are the flags of a rebuild: it works on the stores, or has the
 // running server that holds them do it.
 type RebuildFlags struct {
+	FileFlags
 	StoreFlags
 	NoticeFlags
 	ClientFlags
@@ -82,9 +85,13 @@ type RebuildFlags struct {
 
 // MigrateFlags are the flags of a migration.
 type MigrateFlags struct {
+	FileFlags
 	StoreFlags
 	LogFlags
 }
+
+// Duration is the text of a duration: 90m, 24h, 7d.
+type Duration string
 
 // Bool is the text of a yes or no. As a flag it needs no value.
 type Bool string

@@ -13,14 +13,28 @@ import (
 
 // problems collects what is wrong. Its methods return what the text means, and
 // something usable when it means nothing, so that the checks can go on.
-type problems struct{ found []error }
+type problems struct {
+	found []error
+	// layers tell where the values come from; nil: not from a file.
+	layers *layers
+}
 
+// add takes a sentence that begins with the name of a variable.
 func (p *problems) add(format string, args ...any) {
-	p.found = append(p.found, fmt.Errorf(format, args...))
+	err := fmt.Errorf(format, args...)
+	if p.layers != nil {
+		switch at := p.layers.locate(err); {
+		case at != nil:
+			err = at
+		case p.layers.refused:
+			return // it may follow from what the file failed to say
+		}
+	}
+	p.found = append(p.found, err)
 }
 
 // err returns one error with a problem a line, or nil.
-func (p *problems) err() error { return errors.Join(p.found...) }
+func (p *problems) err() error { return errors.Join(inOrder(p.found)...) }
 
 func (p *problems) boolean(name string, text Bool) bool {
 	switch strings.ToLower(strings.TrimSpace(string(text))) {
@@ -44,10 +58,10 @@ func (p *problems) choice(name, text, fallback string, choices ...string) string
 
 func (p *problems) duration(name, text, fallback string) time.Duration {
 	text = cmp.Or(strings.TrimSpace(text), fallback)
-	d, err := time.ParseDuration(text)
+	d, err := parseDuration(text)
 	switch {
 	case err != nil:
-		p.add("%s is %q, which is no duration: write for example 90m or 24h", name, text)
+		p.add("%s is %q, which is no duration: write for example 90m, 24h or 7d", name, text)
 	case d <= 0:
 		p.add("%s is %q: write a duration above 0, for example 24h", name, text)
 	}
@@ -76,7 +90,7 @@ func (p *problems) log(c *Config, f LogFlags) {
 
 func (p *problems) notices(c *Config, f NoticeFlags) {
 	c.Notices = p.choice("NOTICES", f.Notices, defaultNotices, "on", "off") == "on"
-	c.NoticeMaxAge = p.duration("NOTICE_MAX_AGE", f.NoticeMaxAge, defaultNoticeMaxAge)
+	c.NoticeMaxAge = p.duration("NOTICE_MAX_AGE", string(f.NoticeMaxAge), defaultNoticeMaxAge)
 }
 
 func (p *problems) stores(c *Config, f StoreFlags) {
@@ -85,5 +99,5 @@ func (p *problems) stores(c *Config, f StoreFlags) {
 	p.databaseURL(c.DatabaseURL)
 	c.RedisURL = p.secret("REDIS_URL", f.RedisURL, f.RedisURLFile)
 	p.redisURL(c.RedisURL)
-	c.BuildTTL = p.duration("BUILD_TTL", f.BuildTTL, defaultBuildTTL)
+	c.BuildTTL = p.duration("BUILD_TTL", string(f.BuildTTL), defaultBuildTTL)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 // mask is what a secret shows.
@@ -23,6 +24,9 @@ func (s Secret) String() string {
 	}
 	return mask
 }
+
+// masked says whether the text itself is a mask, such as one that was shown.
+func (s Secret) masked() bool { return s != "" && strings.Trim(s.Value(), "*") == "" }
 
 // GoString returns the mask.
 func (s Secret) GoString() string { return s.String() }

@@ -17,6 +17,9 @@ func (p *problems) secret(name string, value Secret, file string) Secret {
 	if strings.TrimSpace(value.Value()) == "" {
 		value = ""
 	}
+	if value.masked() {
+		p.add("%s is masked: write the secret itself, or name a file that holds it with %s_FILE", name, name)
+	}
 	file = strings.TrimSpace(file)
 	if file == "" {
 		return value

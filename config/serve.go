@@ -6,10 +6,19 @@ import (
 )
 
 // Config returns the server's configuration, or an error with all that is wrong
-// with it.
+// with it. It reads the files that are named, so calling it again is how to
+// reload.
 func (f ServeFlags) Config() (*Config, error) {
-	var p problems
+	p := settle(&f, f.FileFlags)
+	c := f.check(p)
+	return c, p.err()
+}
+
+// check returns what settled flags mean.
+func (f ServeFlags) check(p *problems) *Config {
 	c := &Config{
+		File:          p.layers.file.File,
+		Live:          p.layers.file.live,
 		ListenAddr:    p.listenAddr(f.ListenAddr, f.Port),
 		ExternalURL:   p.webURL("EXTERNAL_URL", f.ExternalURL),
 		Production:    p.boolean("BUILDTRACKER_PRODUCTION", f.Production),
@@ -35,7 +44,7 @@ func (f ServeFlags) Config() (*Config, error) {
 		p.add("SLACK_CHANNEL is not set, but SLACK_TOKEN is: set the channel for notices")
 	}
 	p.production(c, p.boolean("BUILDTRACKER_ALLOW_EMBEDDED", f.AllowEmbedded))
-	return c, p.err()
+	return c
 }
 
 // production holds a server in production to having its secrets and real stores.

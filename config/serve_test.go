@@ -12,9 +12,15 @@ import (
 	"github.com/build-tracker/build-tracker/config"
 )
 
+const day = 24 * time.Hour
+
 // defaults is the configuration of a server that was told nothing.
 func defaults() *config.Config {
 	return &config.Config{
+		Live: config.Live{
+			EnvKeep:   []string{"RELEASE_PUBLIC", "RELEASE_INTERNAL"},
+			Retention: config.Retention{Events: 90 * day, Builds: 400 * day, Deliveries: 30 * day},
+		},
 		ListenAddr: "127.0.0.1:8080", DataDir: "./data", BuildTTL: 24 * time.Hour,
 		SlackAPIURL: "https://slack.com/api/", Notices: true, NoticeMaxAge: 24 * time.Hour,
 		Log: config.Log{Level: slog.LevelInfo, Format: config.LogAuto},
@@ -258,7 +264,7 @@ func TestFlagWinsOverVariableOverDefault(t *testing.T) {
 	t.Setenv("NOTICE_MAX_AGE", "2h")
 	t.Setenv("BUILDTRACKER_PRODUCTION", "yes")
 	flags := parse(t, "--build-ttl=3h", "--slack-debug")
-	got := []string{flags.BuildTTL, flags.NoticeMaxAge, flags.LogLevel, string(flags.Production), string(flags.SlackDebug)}
+	got := []string{string(flags.BuildTTL), string(flags.NoticeMaxAge), flags.LogLevel, string(flags.Production), string(flags.SlackDebug)}
 	if diff := cmp.Diff([]string{"3h", "2h", "info", "yes", "true"}, got); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
 	}

@@ -38,7 +38,7 @@ func isWeb(u *url.URL) bool {
 // databaseURL checks a database URL. What is wrong with it is not quoted, nor
 // the cause: both may show a password.
 func (p *problems) databaseURL(s Secret) {
-	if s == "" {
+	if s == "" || s.masked() {
 		return
 	}
 	if !hasScheme(s, "postgres", "postgresql") {
@@ -53,7 +53,7 @@ func (p *problems) databaseURL(s Secret) {
 // redisURL checks the URL of a Redis, of a cluster's nodes or of sentinels.
 // What is wrong with it is not quoted, as above.
 func (p *problems) redisURL(s Secret) {
-	if s == "" {
+	if s == "" || s.masked() {
 		return
 	}
 	if !hasScheme(s, "redis", "rediss", "redis+sentinel", "rediss+sentinel") {

@@ -2,6 +2,11 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
 	buildtracker "github.com/build-tracker/build-tracker"
 	"github.com/build-tracker/build-tracker/config"
@@ -16,7 +21,11 @@ func (serveCommand) Help() string {
 
 Told nothing, it keeps everything in ./data and takes webhooks from this machine alone. With DATABASE_URL and REDIS_URL any number of replicas work as one. The log line "listening" says where (field addr). SIGINT and SIGTERM finish what is under way first; a second one does not wait.
 
-A secret may come from a file: SLACK_TOKEN_FILE for SLACK_TOKEN, and so on.`
+A secret may come from a file: SLACK_TOKEN_FILE for SLACK_TOKEN, and so on.
+
+--config names a YAML file with settings, each under its flag's name with _ for -, and with teams, retention and env_keep. Where it changes, and at SIGHUP, it is read again; teams, retention, env_keep and the log level follow at once, the rest at the next start. A file that is wrong changes nothing.
+
+OTEL_EXPORTER_OTLP_ENDPOINT sends traces there, by OTLP over HTTP; the other OTEL_ variables hold too.`
 }
 
 // Run serves until ctx ends.
@@ -25,11 +34,41 @@ func (c *serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	log := t.logger(cfg.Log)
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	log := t.loggerAt(level, cfg.Log.Format)
 	buildtracker.LogRedis(log)
-	server, err := buildtracker.New(ctx, cfg, buildtracker.Options{Logger: log, Version: programVersion()})
+	traces, err := buildtracker.TraceExporter(ctx)
+	if err != nil {
+		return usageError{err}
+	}
+	// From here on a hang-up ends nothing.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	server, err := buildtracker.New(ctx, cfg, buildtracker.Options{
+		Logger: log, Version: programVersion(), TraceExporter: traces,
+		Reload: c.Config, LogLevel: level,
+	})
 	if err != nil {
 		return err
 	}
+	ended := make(chan struct{})
+	var reloading sync.WaitGroup
+	reloading.Go(func() { reloadOn(hangups, ended, server) })
+	defer reloading.Wait()
+	defer close(ended)
 	return server.Run(ctx)
+}
+
+// reloadOn reads the configuration again at each hang-up, until ended is closed.
+func reloadOn(hangups <-chan os.Signal, ended <-chan struct{}, server *buildtracker.Server) {
+	for {
+		select {
+		case <-ended:
+			return
+		case <-hangups:
+			_ = server.Reload() // what is wrong is in the log
+		}
+	}
 }

@@ -24,8 +24,13 @@ func (t terminal) interactive() bool {
 }
 
 func (t terminal) logger(cfg config.Log) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.Level}
-	if cfg.Format == config.LogText || cfg.Format == config.LogAuto && t.interactive() {
+	return t.loggerAt(cfg.Level, cfg.Format)
+}
+
+// loggerAt is logger, with a level that may change.
+func (t terminal) loggerAt(level slog.Leveler, format config.LogFormat) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
+	if format == config.LogText || format == config.LogAuto && t.interactive() {
 		return slog.New(slog.NewTextHandler(t.stderr, opts))
 	}
 	return slog.New(slog.NewJSONHandler(t.stderr, opts))
