@@ -1,0 +1,65 @@
+#!/bin/sh
+# Serves on the embedded stores, plays a week of a small company into the server
+# and goes on live. Ctrl-C ends both.
+set -eu
+
+# http_url ADDRESS: where a listener is reached from here.
+http_url() {
+	case $1 in
+	:* | 0.0.0.0:* | '[::]:'*) printf 'http://127.0.0.1:%s\n' "${1##*:}" ;;
+	*) printf 'http://%s\n' "$1" ;;
+	esac
+}
+
+addr=${LISTEN_ADDR:-${PORT:+:$PORT}}
+addr=${addr:-127.0.0.1:8080}
+url=$(http_url "$addr")
+admin=$(http_url "${ADMIN_ADDR:-$addr}")
+
+# What there is to look at.
+hints() {
+	cat <<-END
+
+		Look around, from another terminal:
+
+		  curl -s '$url/api/builds?state=failed&limit=5'
+		  curl -s $url/api/builds/acme/web/42
+		  curl -s $url/api/builds/acme/web/42/events
+		  curl -s '$url/api/events?limit=5'
+		  curl -s $admin/metrics
+
+	END
+}
+
+if curl -s -o /dev/null "$url"; then
+	echo "Something listens on $addr already: stop it, or choose another PORT." >&2
+	exit 1
+fi
+
+said=$(mktemp -d)/said
+mkfifo "$said"
+trap 'rm -r "${said%/*}"' EXIT
+
+./build-tracker serve &
+server=$!
+player=
+trap : INT # the terminal's Ctrl-C reaches all of us
+trap 'kill $server $player' TERM HUP
+
+until curl -sf -o /dev/null "$admin/-/readyz"; do
+	kill -0 "$server" 2>/dev/null || exit 1 # it has said why
+	sleep 0.2
+done
+
+echo "Playing a week of builds into it. This takes some seconds."
+./build-tracker simulate --url "$url" --builds 700 --days 7 --live 2>"$said" &
+player=$!
+exec 3<"$said"
+while IFS= read -r line <&3; do
+	printf '%s\n' "$line"
+	case $line in Live*) hints ;; esac
+done
+cat <&3 # after Ctrl-C
+
+# The server may have more to finish.
+while kill -0 "$server" 2>/dev/null; do wait "$server" || true; done
