@@ -6,10 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"testing"
 
-	"github.com/goccy/go-yaml"
+	"github.com/build-tracker/build-tracker/internal/image/imagetest"
 )
 
 // The command tests of an image hold for the program itself.
@@ -19,19 +18,8 @@ func TestImageCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var image struct {
-		CommandTests []struct {
-			Name    string
-			Command string
-			Args    []string
-			EnvVars []struct{ Key, Value string } `yaml:"envVars"`
-			// What it has to answer: regular expressions, all of which match.
-			ExitCode       int      `yaml:"exitCode"`
-			ExpectedOutput []string `yaml:"expectedOutput"`
-			ExpectedError  []string `yaml:"expectedError"`
-		} `yaml:"commandTests"`
-	}
-	if err := yaml.Unmarshal(text, &image); err != nil {
+	image, err := imagetest.Parse(text)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if len(image.CommandTests) == 0 {
@@ -45,29 +33,19 @@ func TestImageCommands(t *testing.T) {
 			}
 			cmd := exec.Command(program(t), tt.Args...)
 			cmd.Dir = t.TempDir()
-			cmd.Env = []string{"GORACE=atexit_sleep_ms=0"}
-			for _, v := range tt.EnvVars {
-				cmd.Env = append(cmd.Env, v.Key+"="+v.Value)
-			}
+			cmd.Env = append(tt.Env(), "GORACE=atexit_sleep_ms=0")
 			var stdout, stderr bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
 				t.Fatal(err)
 			}
-			if code := cmd.ProcessState.ExitCode(); code != tt.ExitCode {
-				t.Errorf("exit code %d, want %d: %s", code, tt.ExitCode, stderr.String())
+			for _, problem := range tt.Check(imagetest.Outcome{
+				ExitCode: cmd.ProcessState.ExitCode(),
+				Stdout:   stdout.String(),
+				Stderr:   stderr.String(),
+			}) {
+				t.Error(problem)
 			}
-			match(t, "output", tt.ExpectedOutput, stdout.String())
-			match(t, "error", tt.ExpectedError, stderr.String())
 		})
-	}
-}
-
-func match(t *testing.T, what string, patterns []string, text string) {
-	t.Helper()
-	for _, p := range patterns {
-		if ok, err := regexp.MatchString(p, text); err != nil || !ok {
-			t.Errorf("%s %q does not match %q (%v)", what, text, p, err)
-		}
 	}
 }

@@ -9,16 +9,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 )
-
-// version is set by the linker; empty when it was not.
-var version string
 
 // Exit codes.
 const (
@@ -27,16 +23,19 @@ const (
 )
 
 type cli struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server: webhooks in; state, events and notices out."`
-	Rebuild rebuildCommand `cmd:"" help:"Recompute the state of every build from the event stream."`
-	Migrate migrateCommand `cmd:"" help:"Apply database migrations and exit."`
+	Serve    serveCommand    `cmd:"" help:"Run the server: webhooks in; state, events and notices out."`
+	Rebuild  rebuildCommand  `cmd:"" help:"Recompute the state of every build from the event stream."`
+	Migrate  migrateCommand  `cmd:"" help:"Apply database migrations and exit."`
+	Send     sendCommand     `cmd:"" help:"Post recorded webhook payloads to a server, signed and in order."`
+	Simulate simulateCommand `cmd:"" help:"Make realistic Buildkite traffic, and post it or write it to a file."`
+	Config   configCommands  `cmd:"" help:"Look at the configuration."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
 const description = `Tracks Buildkite's builds: what failed, since when, and who should know.
 
-Every flag has an environment variable; the flag wins. SANITY_CHECK=true has any command exit at once: the program runs.`
+Every flag has an environment variable; the flag wins over it, and both win over the configuration file. SANITY_CHECK=true has any command exit at once: the program runs.`
 
 func main() { os.Exit(run(os.Args[1:])) }
 
@@ -48,7 +47,7 @@ func run(args []string) int {
 	parser, err := kong.New(&cli{},
 		kong.Name("build-tracker"),
 		kong.Description(description),
-		kong.Vars{"version": programVersion()},
+		kong.Vars{"version": versionLine()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
@@ -64,7 +63,7 @@ func run(args []string) int {
 	// The first signal ends the work in order, the second one the program.
 	context.AfterFunc(ctx, stop)
 	command.BindTo(ctx, (*context.Context)(nil))
-	return report(os.Stderr, command.Selected().Name, command.Run(terminal{stdout: os.Stdout, stderr: os.Stderr}))
+	return report(os.Stderr, command.Selected().Path(), command.Run(terminal{stdout: os.Stdout, stderr: os.Stderr}))
 }
 
 // usageError is an error in what the program was told.
@@ -94,18 +93,7 @@ func report(w io.Writer, command string, err error) int {
 func selected(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
-		return parse.Context.Selected().Name
+		return parse.Context.Selected().Path()
 	}
 	return ""
-}
-
-// programVersion is what the linker was told, else what the module is.
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"testing"
@@ -20,39 +18,4 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	testscript.Main(m, map[string]func(){"build-tracker": func() { os.Exit(run(os.Args[1:])) }})
-}
-
-func TestCommands(t *testing.T) {
-	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-		Setup: func(env *testscript.Env) error {
-			// Under -race each process would wait a second at its end.
-			env.Setenv("GORACE", "atexit_sleep_ms=0")
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
-	})
-}
-
-// exitCode runs a command that has to end with a given exit code:
-// exitcode CODE PROGRAM [ARGUMENT…].
-func exitCode(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exitcode CODE PROGRAM [ARGUMENT…]")
-	}
-	err := ts.Exec(args[1], args[2:]...)
-	got := "0"
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		got = strconv.Itoa(exit.ExitCode())
-	case err != nil:
-		ts.Fatalf("%v", err)
-	}
-	if got != args[0] {
-		ts.Fatalf("%s exits with %s, want %s", args[1], got, args[0])
-	}
 }

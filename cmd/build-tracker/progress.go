@@ -1,39 +1,44 @@
 package main
 
 import (
+	"time"
+
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows how far a rebuild is, where somebody looks at it.
+// progress shows how far a command is, where somebody looks at it.
 type progress struct {
-	bar   *progressbar.ProgressBar // nil where nobody does
-	total int64
+	bar *progressbar.ProgressBar // nil where nobody does
 }
 
-func newProgress(t terminal) *progress {
+// newProgress begins to show what is done. Options say how it is counted.
+func newProgress(t terminal, what string, options ...progressbar.Option) *progress {
 	if !t.interactive() {
 		return &progress{}
 	}
-	return &progress{bar: progressbar.NewOptions64(1,
+	return &progress{bar: progressbar.NewOptions64(1, append([]progressbar.Option{
 		progressbar.OptionSetWriter(t.stderr),
-		progressbar.OptionSetDescription("Rebuilding"),
+		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(),
 		progressbar.OptionFullWidth(),
+		progressbar.OptionThrottle(100 * time.Millisecond),
 		progressbar.OptionClearOnFinish(),
-	)}
+	}, options...)...)}
 }
 
-// set takes how many builds are done, of how many.
+// set takes how much is done, and of how much: -1 when nobody knows, and 0 as
+// long as it is not known. Many goroutines may call it at the same time.
 func (p *progress) set(done, total int64) {
-	p.total = total
 	if p.bar == nil || total == 0 {
 		return
 	}
-	p.bar.ChangeMax64(total)
+	if total != p.bar.GetMax64() {
+		p.bar.ChangeMax64(total)
+	}
 	_ = p.bar.Set64(done) // a terminal that is gone is no reason to stop
 }
 
-// end removes the bar.
+// end removes the bar. Nothing is set any more.
 func (p *progress) end() {
 	if p.bar != nil {
 		_ = p.bar.Finish()

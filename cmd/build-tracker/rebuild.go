@@ -26,22 +26,27 @@ func (c *rebuildCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	progress := newProgress(t)
+	bar := newProgress(t, "Rebuilding")
+	var builds int64
+	progress := func(done, total int64) {
+		builds = total
+		bar.set(done, total)
+	}
 	log := t.logger(cfg.Log)
 	buildtracker.LogRedis(log)
 	opts := buildtracker.Options{Logger: log, Version: programVersion()}
-	err = buildtracker.Rebuild(ctx, cfg, opts, progress.set)
+	err = buildtracker.Rebuild(ctx, cfg, opts, progress)
 	if errors.Is(err, buildtracker.ErrLocked) {
 		remote := remoteRebuild{http: http.DefaultClient, server: *client}
-		err = remote.run(ctx, progress.set)
+		err = remote.run(ctx, progress)
 	}
-	progress.end()
+	bar.end()
 	if ctx.Err() != nil {
 		return errors.New("rebuild: interrupted; it has done no harm, run it again")
 	}
 	if err != nil {
 		return fmt.Errorf("rebuild: %w", err)
 	}
-	fmt.Fprintf(t.stdout, "Builds rebuilt: %d\n", progress.total)
+	fmt.Fprintf(t.stdout, "Builds rebuilt: %d\n", builds)
 	return nil
 }

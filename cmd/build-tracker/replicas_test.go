@@ -147,6 +147,6 @@ func (r *replicas) freeze(lost *process, d time.Duration) {
 func (r *replicas) logEpochs() {
 	r.t.Helper()
 	for i, p := range r.list() {
-		r.t.Logf("server %d gave up Redis %v times", i, metric(p.url, "buildtracker_redis_epochs_total"))
+		r.t.Logf("server %d gave up Redis %v times", i, metric(p.url, "buildtracker_redis_generations_total"))
 	}
 }
