@@ -72,6 +72,7 @@ type Tracker struct {
 	reactors []Reactor
 	log      *slog.Logger
 	metrics  *metrics
+	traces   *tracing
 	ttl      time.Duration // of finished builds in Redis
 	maxFill  int           // how many builds a fresh Redis is filled with
 	// committed is called after a batch that wants notices.
@@ -136,6 +137,7 @@ func (t *Tracker) lead(ctx context.Context, work func(context.Context)) {
 	var keeper sync.WaitGroup
 	keeper.Go(func() { stop(t.keep(leading)) })
 	t.metrics.lease.Set(1)
+	t.metrics.leaseTaken.Inc()
 	t.log.Info("this replica folds events into builds")
 	defer func() {
 		stop(nil)
@@ -277,7 +279,7 @@ func (t *Tracker) begin(ctx context.Context, position int64) error {
 		return err
 	}
 	t.mark = m
-	t.metrics.epochs.Inc()
+	t.metrics.generations.Inc()
 	return nil
 }
 
@@ -354,11 +356,11 @@ func (t *Tracker) step(ctx context.Context) (int, error) {
 		if t.tries++; t.tries < poisonTries {
 			return 0, err
 		}
-		if err := t.setAside(ctx, last.Position, err); err != nil {
+		if err := t.setAside(t.traces.at(ctx, last.ID), last.Position, err); err != nil {
 			return 0, err
 		}
 	}
-	t.metrics.folded(events, began)
+	t.metrics.folded(events, began, t.traces.folded(events, began, err))
 	return len(events), nil
 }
 
@@ -370,7 +372,7 @@ func (t *Tracker) setAside(ctx context.Context, position int64, cause error) err
 		return err
 	}
 	t.metrics.setAside.Inc()
-	t.log.Error("an event cannot be processed and is set aside; 'build-tracker rebuild' tries it again", "position", position, "error", cause)
+	t.log.ErrorContext(ctx, "an event cannot be processed and is set aside; 'build-tracker rebuild' tries it again", "position", position, "error", cause)
 	return nil
 }
 

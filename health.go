@@ -15,6 +15,7 @@ type health struct {
 	s        *Server
 	draining atomic.Bool
 	scrape   http.Handler
+	oldest   oldest // watch's
 }
 
 func newHealth(s *Server) *health {
@@ -88,9 +89,22 @@ func (h *health) watch(ctx context.Context) {
 	}
 }
 
-// measure leaves a gauge as it is when its query fails: the failure shows in
-// the readiness.
+// measure leaves a gauge as it is when its query fails: that shows in another
+// one, and in the readiness.
 func (h *health) measure(ctx context.Context) {
+	m := h.s.metrics
+	up := func(dependency string, ping func(context.Context) error) {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		value := 1.0
+		if err := ping(ctx); err != nil {
+			value = 0
+		}
+		m.up.WithLabelValues(dependency).Set(value)
+	}
+	up("redis", func(ctx context.Context) error { return h.s.redis.Ping(ctx).Err() })
+	up("database", h.s.db.Ping)
+
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	head, err := h.s.db.Head(ctx)
@@ -98,12 +112,36 @@ func (h *health) measure(ctx context.Context) {
 		return
 	}
 	if cursor, err := h.s.db.Cursor(ctx, trackerCursor); err == nil {
-		h.s.metrics.lag.Set(float64(max(0, head-cursor.Position)))
+		m.lag.Set(float64(max(0, head-cursor.Position)))
 	}
 	if n, err := h.s.db.CountDue(ctx); err == nil {
-		h.s.metrics.noticesDue.Set(float64(n))
+		m.noticesDue.Set(float64(n))
+	}
+	if rev, err := h.s.db.OldestDue(ctx); err == nil {
+		m.oldestDue.Set(h.oldest.age(ctx, h.s.db, rev).Seconds())
 	}
 	if n, err := h.s.db.CountSetAside(ctx); err == nil {
-		h.s.metrics.eventsSetBack.Set(float64(n))
+		m.eventsSetBack.Set(float64(n))
 	}
+}
+
+// oldest is the oldest event whose notice is due.
+type oldest struct {
+	position int64
+	at       time.Time
+}
+
+// age returns how long ago the event at a position was recorded, 0 for none. Of
+// an event that is not there any more it is known since when it was asked for.
+func (o *oldest) age(ctx context.Context, events eventReader, position int64) time.Duration {
+	if position == 0 {
+		return 0
+	}
+	if o.position != position {
+		o.position, o.at = position, time.Now()
+		if e := eventAt(ctx, events, position); e != nil {
+			o.at = e.Time
+		}
+	}
+	return max(0, time.Since(o.at))
 }

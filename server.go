@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/build-tracker/build-tracker/build"
@@ -24,6 +25,13 @@ import (
 type Options struct {
 	Logger  *slog.Logger // nil logs nothing
 	Version string
+	// TraceExporter takes the traces; nil makes none. The server shuts it down.
+	TraceExporter sdktrace.SpanExporter
+	// Reload reads the configuration again, when its file changes and for
+	// Server.Reload; nil has it stay as it is.
+	Reload func() (*config.Config, error)
+	// LogLevel is the logger's, and follows a reload; nil stays.
+	LogLevel *slog.LevelVar
 }
 
 func (o Options) logger() *slog.Logger {
@@ -52,7 +60,9 @@ type Server struct {
 	sender  *notify.Sender
 	slack   *notify.Slack // nil without a token
 	metrics *metrics
+	traces  *tracing
 	health  *health
+	reload  *reloader
 
 	listener, admin net.Listener
 	public, private http.Handler
@@ -70,19 +80,24 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 		}
 	}()
 
+	s.traces = newTracing(ctx, tracingOptions{Exporter: opts.TraceExporter, Version: opts.Version, Metrics: s.metrics, Logger: s.log})
+	s.log = s.traces.logger(s.log)
+	s.closers = append(s.closers, s.traces.close)
+	s.reload = newReloader(cfg, opts, s.metrics, s.log)
 	if s.db, err = openStore(ctx, cfg, s.log); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.db.Close)
+	s.metrics.describe(opts.Version, s.db)
 	if s.redis, err = s.openRedis(); err != nil {
 		return nil, err
 	}
 	s.sender = notify.NewSender(notify.SenderOptions{
 		Queue: noticeQueue{s.db}, Builds: committedBuilds{s.db}, Messenger: s.messenger(),
-		ExternalURL: cfg.ExternalURL, Logger: s.log, Metrics: s.metrics.sender(),
+		ExternalURL: cfg.ExternalURL, Logger: s.log, Metrics: s.metrics.sender(trail{events: s.db, metrics: s.metrics, traces: s.traces}),
 	})
 	s.tracker = newTracker(s.db, s.redis, trackerOptions{
-		Logger: s.log, Metrics: s.metrics, BuildTTL: cfg.BuildTTL,
+		Logger: s.log, Metrics: s.metrics, Traces: s.traces, BuildTTL: cfg.BuildTTL,
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
 		Committed: s.sender.Wake,
 	})
@@ -108,7 +123,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.St
 	if cfg.DatabaseURL == "" {
 		return db.OpenSQLite(ctx, db.SQLiteOptions{Dir: cfg.DataDir})
 	}
-	return db.OpenPostgres(ctx, db.PostgresOptions{URL: cfg.DatabaseURL.Value(), Logger: log})
+	return db.OpenPostgres(ctx, db.PostgresOptions{URL: cfg.DatabaseURL.Value(), Logger: log, Teams: cfg.Live.TeamNames()})
 }
 
 // openRedis connects to Redis, or starts one inside this process. A Redis that
@@ -138,7 +153,7 @@ func (s *Server) messenger() notify.Messenger {
 	}
 	s.slack = notify.NewSlack(notify.SlackOptions{
 		Token: s.cfg.SlackToken.Value(), Channel: s.cfg.SlackChannel, APIURL: s.cfg.SlackAPIURL,
-		Debug: s.cfg.SlackDebug, Logger: s.log,
+		Debug: s.cfg.SlackDebug, Logger: s.log, Around: s.traces.around(),
 	})
 	return s.slack
 }
@@ -147,6 +162,7 @@ func (s *Server) messenger() notify.Messenger {
 type trackerOptions struct {
 	Logger    *slog.Logger
 	Metrics   *metrics
+	Traces    *tracing
 	BuildTTL  time.Duration
 	Policy    notify.Policy
 	Committed func()
@@ -157,7 +173,7 @@ func newTracker(store foldStore, client redis.UniversalClient, opts trackerOptio
 	return &Tracker{
 		db: store, state: state, lease: state.NewLease(leaseTTL),
 		reactors: []Reactor{noticeReactor(opts.Policy, time.Now)},
-		log:      opts.Logger, metrics: opts.Metrics, ttl: opts.BuildTTL, maxFill: maxRedisBuilds,
+		log:      opts.Logger, metrics: opts.Metrics, traces: opts.Traces, ttl: opts.BuildTTL, maxFill: maxRedisBuilds,
 		committed: opts.Committed, wake: make(chan struct{}, 1),
 		rebuilds: make(chan *rebuildRequest),
 	}
@@ -175,8 +191,8 @@ func (s *Server) routes() error {
 	public := http.NewServeMux()
 	public.Handle("POST /buildkite", &webhook{
 		events: s.db, verifier: verifier, open: len(s.cfg.WebhookTokens) == 0,
-		memory: semaphore.NewWeighted(maxInFlight), recorded: s.tracker.Wake,
-		metrics: s.metrics, log: s.log,
+		live: s.reload.live.Load, memory: semaphore.NewWeighted(maxInFlight), recorded: s.tracker.Wake,
+		metrics: s.metrics, traces: s.traces, log: s.log,
 	})
 	reads := func(h handler) http.Handler { return s.handle(may.reader, h) }
 	public.Handle("GET /api/builds", reads(a.list))
@@ -218,6 +234,7 @@ func (s *Server) Run(ctx context.Context) error {
 		work.Go(func() { s.sender.Run(running) })
 	}
 	work.Go(func() { s.health.watch(running) })
+	work.Go(func() { s.reload.watch(running) })
 
 	var servers []*http.Server
 	var serving sync.WaitGroup

@@ -36,6 +36,12 @@ type running struct {
 // test ends. Without change it is as it comes: nothing is configured.
 func startServer(t testing.TB, s stores, change ...func(*config.Config)) *running {
 	t.Helper()
+	return startServerWith(t, s, Options{}, change...)
+}
+
+// startServerWith is startServer with options; the logger is the test's.
+func startServerWith(t testing.TB, s stores, opts Options, change ...func(*config.Config)) *running {
+	t.Helper()
 	cfg := &config.Config{
 		ListenAddr: "127.0.0.1:0", DataDir: s.dir,
 		DatabaseURL: config.Secret(s.database), RedisURL: config.Secret(s.redis),
@@ -45,11 +51,9 @@ func startServer(t testing.TB, s stores, change ...func(*config.Config)) *runnin
 		c(cfg)
 	}
 	r := &running{t: t, log: new(logged), ended: make(chan error, 1)}
+	opts.Logger = slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	r.server, err = New(t.Context(), cfg, Options{
-		Logger: slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	if err != nil {
+	if r.server, err = New(t.Context(), cfg, opts); err != nil {
 		t.Fatal(err)
 	}
 	r.url = "http://" + r.server.Addr()

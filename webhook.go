@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/build-tracker/build-tracker/buildkite"
+	"github.com/build-tracker/build-tracker/config"
 	"github.com/build-tracker/build-tracker/db"
 )
 
@@ -37,23 +38,26 @@ type webhook struct {
 	events   appender
 	verifier *buildkite.Verifier
 	// open: no token is configured, deliveries are taken from this machine.
-	open     bool
-	envKeep  []string
+	open bool
+	// live is asked once a delivery: a reload changes it.
+	live     func() *config.Live
 	memory   *semaphore.Weighted
 	recorded func()
 	metrics  *metrics
+	traces   *tracing
 	log      *slog.Logger
 }
 
 func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	result, p := h.take(w, r)
-	h.metrics.deliveries.WithLabelValues(result).Inc()
+	seen := account{began: time.Now(), status: http.StatusOK}
+	result, p := h.take(w, r, &seen)
+	ctx := h.tell(r, &seen, result, p)
 	if p != nil {
 		level := slog.LevelInfo
 		if p.Status >= 500 {
 			level = slog.LevelWarn
 		}
-		h.log.Log(r.Context(), level, "delivery refused", "status", p.Status, "why", p.Detail, "cause", p.cause, "remote", r.RemoteAddr)
+		h.log.Log(ctx, level, "delivery refused", "status", p.Status, "why", p.Detail, "cause", p.cause, "remote", r.RemoteAddr)
 		discard(w, r)
 		if p.Status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `X-Buildkite-Token realm="build-tracker"`)
@@ -63,6 +67,18 @@ func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, `{"status":"`+result+`"}`+"\n")
+}
+
+// tell counts and traces what became of a delivery, and returns the context of
+// its trace.
+func (h *webhook) tell(r *http.Request, seen *account, result string, p *problem) context.Context {
+	seen.result = result
+	if p != nil {
+		seen.status = p.Status
+	}
+	ctx := h.traces.delivery(r, seen)
+	h.metrics.delivered(seen, sampled(ctx))
+	return ctx
 }
 
 // discard reads what is left of a refused body, within bounds. A client that is
@@ -78,8 +94,9 @@ func discard(w http.ResponseWriter, r *http.Request) {
 }
 
 // take records one delivery and returns what became of it, in the words of the
-// metric; the problem is nil for recorded, duplicate and ignored.
-func (h *webhook) take(w http.ResponseWriter, r *http.Request) (string, *problem) {
+// metric; the problem is nil for recorded, duplicate and ignored. It notes in
+// seen what metrics and traces tell besides.
+func (h *webhook) take(w http.ResponseWriter, r *http.Request, seen *account) (string, *problem) {
 	ctx, cancel := context.WithTimeout(r.Context(), appendTimeout)
 	defer cancel()
 	if p := h.precheck(r); p != nil {
@@ -108,7 +125,7 @@ func (h *webhook) take(w http.ResponseWriter, r *http.Request) (string, *problem
 			return "unauthorized", notAuthentic(err)
 		}
 	}
-	return h.record(ctx, r.Header.Get("X-Buildkite-Event"), body)
+	return h.record(ctx, r.Header.Get("X-Buildkite-Event"), body, seen)
 }
 
 // precheck refuses what needs no look at the body.
@@ -165,11 +182,12 @@ func read(w http.ResponseWriter, r *http.Request, size int64) ([]byte, *problem)
 	}
 }
 
-func (h *webhook) record(ctx context.Context, event string, body []byte) (string, *problem) {
+func (h *webhook) record(ctx context.Context, event string, body []byte, seen *account) (string, *problem) {
 	if event == "" {
 		return "invalid", fail(http.StatusBadRequest, "There is no X-Buildkite-Event header. Buildkite sends it with each delivery.")
 	}
-	d, err := buildkite.Parse(body, buildkite.Options{EnvKeep: h.envKeep})
+	live := h.live()
+	d, err := buildkite.Parse(body, buildkite.Options{EnvKeep: live.EnvKeep})
 	if err != nil {
 		return "invalid", fail(http.StatusBadRequest, err.Error())
 	}
@@ -179,11 +197,12 @@ func (h *webhook) record(ctx context.Context, event string, body []byte) (string
 	if d.Kind == buildkite.Ignored {
 		return "ignored", nil
 	}
-	began := time.Now()
+	seen.event, seen.appending = d, time.Now()
 	at, err := h.events.Append(ctx, db.Delivery{
 		Key: d.Key, Organization: d.Organization, Pipeline: d.Pipeline, Number: d.Number,
-		BuildID: d.BuildID, Type: d.Event, Data: d.Data,
+		BuildID: d.BuildID, Type: d.Event, Data: d.Data, Team: live.TeamOf(d.Organization, d.Pipeline),
 	})
+	seen.appended, seen.position = time.Now(), at.Position
 	switch {
 	case errors.Is(err, db.ErrRefused):
 		p := fail(http.StatusBadRequest, "The store cannot hold this delivery. Nothing of it was recorded; sending it again does not help.")
@@ -194,7 +213,6 @@ func (h *webhook) record(ctx context.Context, event string, body []byte) (string
 	case at.Duplicate:
 		return "duplicate", nil
 	}
-	h.metrics.append.Observe(time.Since(began).Seconds())
 	h.recorded()
 	return "recorded", nil
 }

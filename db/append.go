@@ -60,6 +60,8 @@ type groupCommit struct {
 	queue  []*waiter
 	bytes  int // of the payloads in queue
 	closed bool
+	// commits counts those that succeeded.
+	commits int64
 	// crowd is how many callers there were when the latest commit ended: those
 	// that it answered, who come again, and those that waited behind it.
 	crowd int
@@ -151,11 +153,11 @@ func (g *groupCommit) withdraw(w *waiter) bool {
 	return true
 }
 
-// queued returns how many deliveries wait for a commit to begin.
-func (g *groupCommit) queued() int {
+// appending is Store.Appending.
+func (g *groupCommit) appending() Appending {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.queue)
+	return Appending{Waiting: len(g.queue), Commits: g.commits}
 }
 
 // troubleLasts is how long a store that failed a commit counts as failing when
@@ -182,6 +184,9 @@ func (g *groupCommit) outcome(answered int, took time.Duration, err error) (behi
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.trouble, g.troubled = err, time.Now()
+	if err == nil {
+		g.commits++
+	}
 	if err != nil {
 		behind = g.dequeue(len(g.queue))
 	}

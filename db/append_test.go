@@ -201,8 +201,8 @@ func TestQueueIsBounded(t *testing.T) {
 				s.results <- nil
 				wantBatch(t, s.commit(nil), "1", "2", "3")
 				synctest.Wait()
-				if g.queued() != 0 || g.bytes != 0 {
-					t.Errorf("%d deliveries, %d bytes left in the queue", g.queued(), g.bytes)
+				if now := g.appending(); now.Waiting != 0 || now.Commits == 0 || g.bytes != 0 {
+					t.Errorf("%+v, %d bytes left in the queue", now, g.bytes)
 				}
 			})
 		})

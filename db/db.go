@@ -117,7 +117,12 @@ type Store interface {
 	Notices(ctx context.Context, buildIDs []string) ([]Notice, error)
 	// CountDue returns how many notices are wanted and not sent.
 	CountDue(ctx context.Context) (int64, error)
+	// OldestDue returns the lowest revision that a notice wants and does not show;
+	// 0 when none is due.
+	OldestDue(ctx context.Context) (int64, error)
 
+	// Appending says how appends go in this process. It does not wait.
+	Appending() Appending
 	// Ping says whether the store can take an append now.
 	Ping(ctx context.Context) error
 	// Close commits what waits, refuses what comes later with ErrClosed, and
@@ -149,6 +154,14 @@ type Appended struct {
 	Duplicate bool
 	Position  int64
 	Seq       int64
+}
+
+// Appending is how appends go in this process.
+type Appending struct {
+	// Waiting is how many deliveries wait for a commit to begin.
+	Waiting int
+	// Commits counts the commits that succeeded since the start.
+	Commits int64
 }
 
 // ReadQuery selects events of the whole stream.

@@ -155,8 +155,8 @@ func (p *Postgres) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Queued returns how many deliveries wait for a commit to begin.
-func (p *Postgres) Queued() int { return p.group.queued() }
+// Appending is Store.Appending.
+func (p *Postgres) Appending() Appending { return p.group.appending() }
 
 // Close is Store.Close.
 func (p *Postgres) Close() error {

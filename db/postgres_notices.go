@@ -105,3 +105,8 @@ func (p *Postgres) settle(ctx context.Context, op, change string, n Notice, args
 func (p *Postgres) CountDue(ctx context.Context) (int64, error) {
 	return p.count(ctx, "count due notices", `SELECT count(*) FROM notices WHERE wanted_rev > sent_rev`)
 }
+
+// OldestDue is Store.OldestDue.
+func (p *Postgres) OldestDue(ctx context.Context) (int64, error) {
+	return p.count(ctx, "find the oldest due notice", `SELECT coalesce(min(wanted_rev), 0) FROM notices WHERE wanted_rev > sent_rev`)
+}

@@ -178,8 +178,8 @@ func (s *SQLite) Ping(ctx context.Context) error {
 	return s.write(ctx, "ping", callTimeout, func(context.Context, *sql.Tx) error { return nil })
 }
 
-// Queued returns how many deliveries wait for a commit to begin.
-func (s *SQLite) Queued() int { return s.group.queued() }
+// Appending is Store.Appending.
+func (s *SQLite) Appending() Appending { return s.group.appending() }
 
 // Close is Store.Close.
 func (s *SQLite) Close() error {

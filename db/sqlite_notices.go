@@ -124,3 +124,8 @@ func (s *SQLite) settle(ctx context.Context, op, change string, n Notice, args .
 func (s *SQLite) CountDue(ctx context.Context) (int64, error) {
 	return s.count(ctx, "count due notices", `SELECT count(*) FROM notices WHERE wanted_rev > sent_rev`)
 }
+
+// OldestDue is Store.OldestDue.
+func (s *SQLite) OldestDue(ctx context.Context) (int64, error) {
+	return s.count(ctx, "find the oldest due notice", `SELECT coalesce(min(wanted_rev), 0) FROM notices WHERE wanted_rev > sent_rev`)
+}

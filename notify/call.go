@@ -54,7 +54,7 @@ func (a *attempt) call(ctx context.Context, key gateKey, f func(context.Context)
 		}
 	}
 	if a.s.o.Metrics.Called != nil {
-		a.s.o.Metrics.Called(key.method, outcome, time.Since(begun))
+		a.s.o.Metrics.Called(ctx, key.method, outcome, time.Since(begun))
 	}
 	return err
 }

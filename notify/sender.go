@@ -33,11 +33,12 @@ type SenderOptions struct {
 // Metrics are told what happens. A nil one is not called. They are called from
 // several goroutines.
 type Metrics struct {
-	// Called: a call to the messenger ended, "post", "update", "find" or
-	// "delete"; outcome is empty when it succeeded.
-	Called func(method string, outcome Outcome, took time.Duration)
-	// Ended: work on a claimed notice ended.
-	Ended func(result Result)
+	// Began: work on a claimed notice begins. The context it returns is that of
+	// the work; what it returns with it is called with how the work ended.
+	Began func(ctx context.Context, n Notice) (context.Context, func(Result))
+	// Called: a call to the messenger ended, "post", "update" or "find"; outcome
+	// is empty when it succeeded. The context is the work's.
+	Called func(ctx context.Context, method string, outcome Outcome, took time.Duration)
 	// Degraded: a message was refused, and a plainer one is tried.
 	Degraded func(refused Level)
 	// Panicked: work on a notice panicked.
@@ -185,7 +186,8 @@ func (s *Sender) begin(ctx, work context.Context, n Notice) {
 		case ctx.Err() != nil:
 			a.postpone(work, Postponement{Reason: "shutting down", Uncertain: n.Uncertain})
 		default:
-			s.ended(a.run(work))
+			ctx, ended := s.began(work, n)
+			ended(a.run(ctx))
 		}
 		s.leave(about)
 	})
@@ -214,10 +216,11 @@ func (s *Sender) retryAt(t time.Time) {
 	}
 }
 
-func (s *Sender) ended(r Result) {
-	if s.o.Metrics.Ended != nil {
-		s.o.Metrics.Ended(r)
+func (s *Sender) began(ctx context.Context, n Notice) (context.Context, func(Result)) {
+	if s.o.Metrics.Began == nil {
+		return ctx, func(Result) {}
 	}
+	return s.o.Metrics.Began(ctx, n)
 }
 
 // level is WARN, for one kind of trouble at most once in half a minute, else

@@ -34,7 +34,9 @@ type SlackOptions struct {
 	Debug bool
 	// HTTPClient carries the calls; nil is a plain one. It follows no redirects.
 	HTTPClient *http.Client
-	Logger     *slog.Logger
+	// Around, if set, returns what every call goes through on its way to next.
+	Around func(next http.RoundTripper) http.RoundTripper
+	Logger *slog.Logger
 	// Timeout bounds each call; 0 is 4 s.
 	Timeout time.Duration
 }
@@ -65,7 +67,7 @@ func NewSlack(o SlackOptions) *Slack {
 		s.channelID = o.Channel
 	}
 	options := []slack.Option{
-		slack.OptionHTTPClient(newTransport(o.HTTPClient)),
+		slack.OptionHTTPClient(newTransport(o.HTTPClient, o.Around)),
 		slack.OptionDebug(o.Debug),
 		slack.OptionLog(&debugLog{log: s.log, secret: o.Token}),
 	}

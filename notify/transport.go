@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,7 @@ const idleTimeout = 15 * time.Second
 // sends the token nowhere but to the configured URL.
 type transport struct{ client *http.Client }
 
-func newTransport(client *http.Client) *transport {
+func newTransport(client *http.Client, around func(http.RoundTripper) http.RoundTripper) *transport {
 	c := http.Client{}
 	if client != nil {
 		c = *client
@@ -36,6 +37,9 @@ func newTransport(client *http.Client) *transport {
 		// outcome: do not keep them for long.
 		own.IdleConnTimeout = idleTimeout
 		c.Transport = own
+	}
+	if around != nil {
+		c.Transport = around(cmp.Or(c.Transport, http.DefaultTransport))
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &transport{client: &c}

@@ -60,10 +60,12 @@ func (w *world) metrics() notify.Metrics {
 		f()
 	}
 	return notify.Metrics{
-		Ended:    func(r notify.Result) { locked(func() { w.results[r]++ }) },
+		Began: func(ctx context.Context, _ notify.Notice) (context.Context, func(notify.Result)) {
+			return ctx, func(r notify.Result) { locked(func() { w.results[r]++ }) }
+		},
 		Degraded: func(l notify.Level) { locked(func() { w.degraded = append(w.degraded, l) }) },
 		Panicked: func() { locked(func() { w.panics++ }) },
-		Called:   func(string, notify.Outcome, time.Duration) {},
+		Called:   func(context.Context, string, notify.Outcome, time.Duration) {},
 	}
 }
 

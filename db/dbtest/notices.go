@@ -91,6 +91,11 @@ func testNotice(t *testing.T, s db.Store) {
 	if due := must(s.CountDue(t.Context()))(t); due != 1 {
 		t.Errorf("%d due while claimed, want 1", due)
 	}
+	wantNew(t, s, "b", 7)
+	if rev := must(s.OldestDue(t.Context()))(t); rev != 5 {
+		t.Errorf("the oldest due wants %d, want 5", rev)
+	}
+	noError(t, s.Receipt(t.Context(), claimOne(t, s, hour), receipt(7)))
 	noError(t, s.Receipt(t.Context(), n, receipt(5)))
 	got := stored(t, s, "a")
 	wantNotice(t, got, db.Notice{BuildID: "a", Kind: "failed", WantedRev: 5, SentRev: 5, BodyHash: []byte{1, 2}, Channel: "C1", TS: "123.456"})
@@ -100,6 +105,9 @@ func testNotice(t *testing.T, s db.Store) {
 	noneDue(t, s)
 	if due := must(s.CountDue(t.Context()))(t); due != 0 {
 		t.Errorf("%d due, want 0", due)
+	}
+	if rev := must(s.OldestDue(t.Context()))(t); rev != 0 {
+		t.Errorf("the oldest due wants %d, want none", rev)
 	}
 }
 
