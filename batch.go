@@ -50,8 +50,9 @@ type standing struct {
 }
 
 func standingOf(b *build.Build) standing {
+	status := b.Status()
 	return standing{
-		status: b.Status(), class: b.Class(), branch: b.Branch.V,
+		status: status, class: status.Class(), branch: b.Branch.V,
 		failed: b.FirstFailed != build.Version{}, byDefault: b.DefaultBranch.V,
 	}
 }
@@ -240,9 +241,10 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 }
 
 func rowOf(b *build.Build, data []byte) db.Row {
+	status := b.Status()
 	return db.Row{
 		ID: b.ID, Organization: b.Organization, Pipeline: b.Pipeline, Number: b.Number,
-		Branch: b.Branch.V, State: b.State, Status: b.Status(), Class: b.Class(), Streak: b.Streak,
+		Branch: b.Branch.V, State: b.State, Status: status, Class: status.Class(), Streak: b.Streak,
 		ParentID: b.Parent.BuildID, CreatedAt: b.CreatedAt, FinishedAt: b.Latest.Time(),
 		Rev: b.Rev, Snapshot: data,
 	}

@@ -39,12 +39,22 @@ func (b *Build) fixed() bool {
 	if b.FirstFailed != (Version{}) && b.FirstFailed.Compare(b.Latest) < 0 {
 		return true
 	}
-	return slices.ContainsFunc(b.Steps(), func(s Step) bool { return s.Status == Fixed })
+	// Most builds have no failed attempt, and need no steps to be worked out.
+	for _, j := range b.Jobs {
+		if j.Failed() {
+			return slices.ContainsFunc(b.Steps(), func(s Step) bool { return s.Status == Fixed })
+		}
+	}
+	return false
 }
 
 // Class says what the build means for the row of failures of its branch.
-func (b *Build) Class() Class {
-	switch b.Status() {
+func (b *Build) Class() Class { return b.Status().Class() }
+
+// Class says what a build of this status means for the row of failures of its
+// branch.
+func (s Status) Class() Class {
+	switch s {
 	case Failed:
 		return ClassFailed
 	case Passed, Fixed:
