@@ -178,7 +178,7 @@ func counted(t testing.TB, m *metrics, result string) (n float64) {
 func TestBodyThatStopsComingIsRefused(t *testing.T) {
 	t.Parallel()
 	q := httptest.NewRequest(http.MethodPost, "/buildkite", io.MultiReader(strings.NewReader(`{"event"`), stuck{}))
-	_, p := read(httptest.NewRecorder(), q, 100)
+	p := new(buffer).read(httptest.NewRecorder(), q, 100)
 	if p == nil || p.Status != http.StatusRequestTimeout {
 		t.Errorf("the answer is %+v, want 408", p)
 	}

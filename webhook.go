@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -42,6 +44,7 @@ type webhook struct {
 	// live is asked once a delivery: a reload changes it.
 	live     func() *config.Live
 	memory   *semaphore.Weighted
+	buffers  sync.Pool // of *buffer
 	recorded func()
 	metrics  *metrics
 	traces   *tracing
@@ -113,7 +116,9 @@ func (h *webhook) take(w http.ResponseWriter, r *http.Request, seen *account) (s
 		return "unavailable", unavailable("Too many deliveries are being read. Send this one again.", err)
 	}
 	defer h.memory.Release(size)
-	body, p := read(w, r, size)
+	buffer := h.buffer()
+	defer h.release(buffer)
+	p := buffer.read(w, r, size)
 	if p != nil {
 		if p.Status == http.StatusRequestEntityTooLarge {
 			return "too_large", p
@@ -121,11 +126,33 @@ func (h *webhook) take(w http.ResponseWriter, r *http.Request, seen *account) (s
 		return "invalid", p
 	}
 	if !h.open {
-		if err := h.verifier.Verify(r.Header, body); err != nil {
+		if err := h.verifier.Verify(r.Header, buffer.body); err != nil {
 			return "unauthorized", notAuthentic(err)
 		}
 	}
-	return h.record(ctx, r.Header.Get("X-Buildkite-Event"), body, seen)
+	return h.record(ctx, r.Header.Get("X-Buildkite-Event"), buffer, seen)
+}
+
+// buffer is the memory of one delivery while it is taken.
+type buffer struct {
+	body []byte // as it came
+	data []byte // as it is recorded
+}
+
+// maxBuffer bounds the buffers that are kept for the next delivery, in bytes.
+const maxBuffer = 64 << 10
+
+func (h *webhook) buffer() *buffer {
+	if b, ok := h.buffers.Get().(*buffer); ok {
+		return b
+	}
+	return new(buffer)
+}
+
+func (h *webhook) release(b *buffer) {
+	if cap(b.body) <= maxBuffer && cap(b.data) <= maxBuffer {
+		h.buffers.Put(b)
+	}
 }
 
 // precheck refuses what needs no look at the body.
@@ -154,27 +181,29 @@ func tooLarge() *problem {
 	return fail(http.StatusRequestEntityTooLarge, "The body is larger than 5 MiB. Buildkite sends no such delivery: look what is posting here.")
 }
 
-func read(w http.ResponseWriter, r *http.Request, size int64) ([]byte, *problem) {
-	body := make([]byte, 0, min(size, 64<<10)+512)
+// read reads the body, which is said to have this size.
+func (b *buffer) read(w http.ResponseWriter, r *http.Request, size int64) *problem {
+	body := slices.Grow(b.body[:0], int(min(size, maxBuffer-512)+512))
+	defer func() { b.body = body }()
 	limited := http.MaxBytesReader(w, r.Body, maxBody)
 	for {
 		n, err := limited.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if err == io.EOF {
-			return body, nil
+			return nil
 		}
 		if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
-			return nil, tooLarge()
+			return tooLarge()
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			p := fail(http.StatusRequestTimeout, "The body came too slowly: all of it has to be here within 10 seconds. Send the delivery again.")
 			p.cause = err
-			return nil, p
+			return p
 		}
 		if err != nil {
 			p := fail(http.StatusBadRequest, "The body ended early. Send the delivery again.")
 			p.cause = err
-			return nil, p
+			return p
 		}
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
@@ -182,15 +211,16 @@ func read(w http.ResponseWriter, r *http.Request, size int64) ([]byte, *problem)
 	}
 }
 
-func (h *webhook) record(ctx context.Context, event string, body []byte, seen *account) (string, *problem) {
+func (h *webhook) record(ctx context.Context, event string, b *buffer, seen *account) (string, *problem) {
 	if event == "" {
 		return "invalid", fail(http.StatusBadRequest, "There is no X-Buildkite-Event header. Buildkite sends it with each delivery.")
 	}
 	live := h.live()
-	d, err := buildkite.Parse(body, buildkite.Options{EnvKeep: live.EnvKeep})
+	d, err := buildkite.Parse(b.body, buildkite.Options{EnvKeep: live.EnvKeep, Buffer: b.data})
 	if err != nil {
 		return "invalid", fail(http.StatusBadRequest, err.Error())
 	}
+	b.data = d.Data
 	if d.Event != event {
 		return "invalid", fail(http.StatusBadRequest, "The X-Buildkite-Event header differs from the body's event. They must be the same.")
 	}
@@ -202,6 +232,7 @@ func (h *webhook) record(ctx context.Context, event string, body []byte, seen *a
 		Key: d.Key, Organization: d.Organization, Pipeline: d.Pipeline, Number: d.Number,
 		BuildID: d.BuildID, Type: d.Event, Data: d.Data, Team: live.TeamOf(d.Organization, d.Pipeline),
 	})
+	d.Data = nil // the buffer's, which is for the next delivery
 	seen.appended, seen.position = time.Now(), at.Position
 	switch {
 	case errors.Is(err, db.ErrRefused):

@@ -49,6 +49,9 @@ type Options struct {
 	// EnvKeep names the environment variables whose values are not masked. Nil
 	// means DefaultEnvKeep.
 	EnvKeep []string
+	// Buffer is where Data is written if it fits; it is the caller's again when
+	// Data is no longer needed. Nil means that Data has memory of its own.
+	Buffer []byte
 }
 
 // DefaultEnvKeep returns the names whose values stay unless configured
@@ -83,7 +86,7 @@ func Parse(body []byte, opts Options) (*Delivery, error) {
 	r := redactor{
 		scanner: scanner{b: body},
 		opts:    opts,
-		out:     make([]byte, 0, len(body)+64),
+		out:     slices.Grow(opts.Buffer[:0], len(body)+64),
 		key:     newKeySum(),
 	}
 	if r.space(); r.peek() != '{' {

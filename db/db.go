@@ -144,7 +144,8 @@ type Delivery struct {
 	Team string
 	// Type is the event's name.
 	Type string
-	// Data is the payload: compact, valid JSON, secrets masked.
+	// Data is the payload: compact, valid JSON, secrets masked. It is the caller's
+	// again when Append returns.
 	Data []byte
 }
 
