@@ -77,9 +77,11 @@ lint: $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/gazelle-$(GAZELLE) $(BIN)/bui
 	$(BIN)/buildifier-$(BUILDIFIER) -mode check -lint warn -r .
 
 .PHONY: generate
-generate: $(BIN)/gazelle-$(GAZELLE) $(BIN)/buildifier-$(BUILDIFIER) ## write the BUILD.bazel files
+generate: $(BIN)/gazelle-$(GAZELLE) $(BIN)/buildifier-$(BUILDIFIER) ## write the BUILD.bazel files, and what docs have from the code
 	$< -repo_root . -external static
 	$(BIN)/buildifier-$(BUILDIFIER) -mode fix -lint fix -r .
+	go test . -run TestMetricsAreDocumented -update
+	go test ./docs -run TestConfigurationListsEveryVariable -update
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## format all Go files, with gofumpt

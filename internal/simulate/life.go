@@ -31,9 +31,14 @@ func (r *run) live() (finished time.Time, failed bool) {
 		var again time.Time
 		switch {
 		case len(r.failed) > 0:
-			again, acts = r.later(t, 20*time.Second, 90*time.Minute)
-			acts = acts && byHand == 0 && chance(dice, 0.2)
-			if acts && again.Sub(t) < 10*time.Minute && chance(dice, 0.5) {
+			most := 90 * time.Minute
+			hasty := chance(dice, 0.2)
+			if hasty {
+				most = time.Minute
+			}
+			again, acts = r.later(t, 20*time.Second, most)
+			acts = acts && byHand == 0 && chance(dice, 0.25)
+			if acts && hasty {
 				// It is running again when Buildkite gets to say that it failed.
 				r.note(t, "build.finished", nil)
 			} else {

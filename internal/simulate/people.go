@@ -55,8 +55,10 @@ func message(dice *rand.Rand, topic string, pull int) string {
 	if pull > 0 {
 		text = fmt.Sprintf("%s (#%d)", topic, pull)
 	}
-	for chance(dice, 0.5) {
-		text += "\n\n" + pick(dice, bodies)
+	for _, body := range bodies {
+		if chance(dice, 0.2) {
+			text += "\n\n" + body
+		}
 	}
 	return text
 }

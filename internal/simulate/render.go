@@ -49,7 +49,7 @@ func (r *run) buildJSON(v version) *buildJSON {
 		Author:    authorJSON{Username: r.author.username, Name: r.author.name, Email: r.author.email},
 		Creator:   r.author.json(),
 		CreatedAt: stamp{r.created}, ScheduledAt: stamp{r.created}, StartedAt: stamp{v.started}, FinishedAt: stamp{v.finished},
-		MetaData:  metaDataJSON{Commit: fmt.Sprintf("commit %s\nAuthor: %s <%s>\n\n    %s", r.commit, r.author.name, r.author.email, r.message)},
+		MetaData:  metaDataJSON{Commit: fmt.Sprintf("commit %s\nAuthor: %s <%s>", r.commit, r.author.name, r.author.email)},
 		ClusterID: r.pipeline.organization.cluster, ClusterURL: r.pipeline.organization.clusterURL(),
 	}
 	if v.blocked {

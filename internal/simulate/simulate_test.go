@@ -124,13 +124,13 @@ func TestWhoStopsEarlyGetsTheRestLater(t *testing.T) {
 // way.
 func TestNothingIsHeldButWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
-	s := week(t, func(o *Options) { o.Builds, o.Days = 1000, 20 })
+	s := week(t, func(o *Options) { o.Builds, o.Days = 500, 10 })
 	deliveries, most := 0, 0
 	for range s.Deliveries() {
 		deliveries++
 		most = max(most, len(s.tasks.heap))
 	}
-	if deliveries < 15_000 || most > 600 {
+	if deliveries < 8_000 || most > 600 {
 		t.Errorf("%d of %d deliveries were held at a time", most, deliveries)
 	}
 }
@@ -206,7 +206,7 @@ func TestEveryPayloadIsAccepted(t *testing.T) {
 			jobs++
 			bytes += len(d.Body)
 			if len(d.Body) < 4<<10 || len(d.Body) > 10<<10 {
-				t.Errorf("%s has %d bytes:\n%s", d.Event, len(d.Body), d.Body)
+				t.Errorf("%s has %d bytes", d.Event, len(d.Body))
 			}
 		}
 	}

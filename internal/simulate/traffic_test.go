@@ -67,7 +67,20 @@ func seen(t *testing.T, s *Simulation) map[string]int {
 
 func TestEveryKindOfTrafficOccurs(t *testing.T) {
 	t.Parallel()
-	kinds := seen(t, week(t, func(o *Options) { o.Builds, o.Days = 600, 14 }))
+	s := week(t, func(o *Options) { o.Builds, o.Days = 400, 10 })
+	kinds := seen(t, s)
+	for _, b := range s.Truth() {
+		kinds["status "+b.Status]++
+		kinds["organization "+b.Organization]++
+		text, err := json.Marshal(b.Announce)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds["announce "+string(text)]++
+		if b.ConsecutiveFailures > 3 {
+			kinds["row of four"]++
+		}
+	}
 	for _, kind := range []string{
 		"build.scheduled", "build.running", "build.failing", "build.finished", "build.skipped",
 		"job.scheduled", "job.started", "job.finished", "job.activated",
@@ -79,47 +92,20 @@ func TestEveryKindOfTrafficOccurs(t *testing.T) {
 		"job passed", "job failed", "job timed_out", "job canceled", "later version than the event's",
 		"parallel", "matrix", "soft failure", "retried", "retry automatic", "retry manual",
 		"async trigger", "sync trigger", "soft-failed trigger",
+		"organization acme", "organization globex", "organization initech", "row of four",
+		"status passed", "status failed", "status fixed", "status canceled", "status blocked", "status unknown",
+		"announce true", "announce false", "announce null",
 	} {
 		if kinds[kind] == 0 {
 			t.Errorf("nothing is %q among %v", kind, slices.Sorted(maps.Keys(kinds)))
 		}
 	}
-}
-
-func TestEveryTruthOccurs(t *testing.T) {
-	t.Parallel()
-	s := week(t, func(o *Options) { o.Builds, o.Days = 600, 14 })
-	sum(s.Deliveries())
-	statuses := make(map[string]int)
-	announced := make(map[string]int)
-	organizations := make(map[string]int)
-	longest := 0
-	for _, b := range s.Truth() {
-		statuses[b.Status]++
-		organizations[b.Organization]++
-		text, err := json.Marshal(b.Announce)
-		if err != nil {
-			t.Fatal(err)
-		}
-		announced[string(text)]++
-		longest = max(longest, b.ConsecutiveFailures)
-	}
-	for _, status := range []string{"passed", "failed", "fixed", "canceled", "blocked", "unknown"} {
-		if statuses[status] == 0 {
-			t.Errorf("no build is %s: %v", status, statuses)
-		}
-	}
-	if len(statuses) != 6 {
-		t.Errorf("builds are %v", statuses)
-	}
-	if announced["true"] < 50 || announced["false"] < 400 || announced["null"] == 0 || announced["null"] > 80 {
-		t.Errorf("messages are %v", announced)
-	}
-	if len(organizations) < 3 || longest < 4 {
-		t.Errorf("the organizations are %v, the longest row is %d", organizations, longest)
-	}
-	if passed := float64(statuses["passed"]+statuses["fixed"]) / float64(s.Builds()); passed < 0.5 || passed > 0.9 {
+	if passed := float64(kinds["status passed"]+kinds["status fixed"]) / float64(s.Builds()); passed < 0.5 || passed > 0.9 {
 		t.Errorf("%.2f of the builds pass", passed)
+	}
+	// What depends on how fast deliveries come tells a test nothing.
+	if kinds["announce null"] > kinds["announce true"] {
+		t.Errorf("%d messages are open, and %d decided", kinds["announce null"], kinds["announce true"])
 	}
 }
 
