@@ -31,11 +31,6 @@ hints() {
 	END
 }
 
-if curl -s -o /dev/null "$url"; then
-	echo "Something listens on $addr already: stop it, or choose another PORT." >&2
-	exit 1
-fi
-
 said=$(mktemp -d)/said
 mkfifo "$said"
 trap 'rm -r "${said%/*}"' EXIT
@@ -46,10 +41,8 @@ player=
 trap : INT # the terminal's Ctrl-C reaches all of us
 trap 'kill $server $player' TERM HUP
 
-until curl -sf -o /dev/null "$admin/-/readyz"; do
-	kill -0 "$server" 2>/dev/null || exit 1 # it has said why
-	sleep 0.2
-done
+sleep 1
+kill -0 "$server" 2>/dev/null || exit 1 # it has said why
 
 echo "Playing a week of builds into it. This takes some seconds."
 ./build-tracker simulate --url "$url" --builds 700 --days 7 --live 2>"$said" &
