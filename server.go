@@ -1,6 +1,7 @@
 package buildtracker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ const (
 	// redisNamespace begins every key in Redis.
 	redisNamespace = "build-tracker"
 	maxRedisBuilds = 10_000
+	// maxEmbeddedBuilds is the same for the Redis in this process, whose memory
+	// is ours, and whose builds are as near in their rows.
+	maxEmbeddedBuilds = 2_000
 	// drainTimeout bounds how long a stopping server finishes what it began.
 	drainTimeout = 15 * time.Second
 )
@@ -99,7 +103,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 	s.tracker = newTracker(s.db, s.redis, trackerOptions{
 		Logger: s.log, Metrics: s.metrics, Traces: s.traces, BuildTTL: cfg.BuildTTL,
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
-		Committed: s.sender.Wake,
+		MaxBuilds: s.maxBuilds(), Committed: s.sender.Wake,
 	})
 	s.health = newHealth(s)
 	if err := s.routes(); err != nil {
@@ -146,6 +150,14 @@ func (s *Server) openRedis() (redis.UniversalClient, error) {
 	return client, nil
 }
 
+// maxBuilds is how many builds Redis keeps.
+func (s *Server) maxBuilds() int {
+	if s.cfg.RedisURL == "" {
+		return maxEmbeddedBuilds
+	}
+	return maxRedisBuilds
+}
+
 // messenger is Slack when there is a token, else the log.
 func (s *Server) messenger() notify.Messenger {
 	if s.cfg.SlackToken == "" {
@@ -164,16 +176,18 @@ type trackerOptions struct {
 	Metrics   *metrics
 	Traces    *tracing
 	BuildTTL  time.Duration
+	MaxBuilds int // in Redis; 0 is 10,000
 	Policy    notify.Policy
 	Committed func()
 }
 
 func newTracker(store foldStore, client redis.UniversalClient, opts trackerOptions) *Tracker {
-	state := build.NewStore(client, build.StoreOptions{Namespace: redisNamespace, TTL: opts.BuildTTL, MaxBuilds: maxRedisBuilds})
+	most := cmp.Or(opts.MaxBuilds, maxRedisBuilds)
+	state := build.NewStore(client, build.StoreOptions{Namespace: redisNamespace, TTL: opts.BuildTTL, MaxBuilds: most})
 	return &Tracker{
 		db: store, state: state, lease: state.NewLease(leaseTTL),
 		reactors: []Reactor{noticeReactor(opts.Policy, time.Now)},
-		log:      opts.Logger, metrics: opts.Metrics, traces: opts.Traces, ttl: opts.BuildTTL, maxFill: maxRedisBuilds,
+		log:      opts.Logger, metrics: opts.Metrics, traces: opts.Traces, ttl: opts.BuildTTL, maxFill: most,
 		committed: opts.Committed, wake: make(chan struct{}, 1),
 		rebuilds: make(chan *rebuildRequest),
 	}
