@@ -23,10 +23,12 @@ const (
 	leaseTTL     = 5 * time.Second
 	pollInterval = 250 * time.Millisecond
 	batchTimeout = 20 * time.Second
-	// batchInterval is the least time from one batch to the next. Under load each
-	// is larger for it, and costs the database less for each event; the first
-	// event after a quiet time does not wait.
+	// batchInterval is the least time from one batch to the next, and busyInterval
+	// after one of busyBatch events. Under load each is larger for it, and costs the
+	// database less for each event; the first event after a quiet time does not wait.
 	batchInterval = 15 * time.Millisecond
+	busyInterval  = 60 * time.Millisecond
+	busyBatch     = 50
 	// syncInterval is how often an idle tracker compares the two stores.
 	syncInterval = 5 * time.Second
 	// batchEvents bounds a batch. The more events are folded at once, the fewer
@@ -212,9 +214,7 @@ func (t *Tracker) fold(ctx context.Context) {
 				synced = time.Since(looked) < syncInterval
 			} else {
 				t.serveRebuilds(ctx)
-				if n < batchEvents {
-					sleep(ctx, time.Until(began.Add(batchInterval)))
-				}
+				sleep(ctx, time.Until(began.Add(intervalAfter(n))))
 			}
 		case moved(err):
 			t.log.Info("what Redis holds is not what the database stands at: builds are loaded anew", "cause", err)
@@ -226,6 +226,19 @@ func (t *Tracker) fold(ctx context.Context) {
 			sleep(ctx, jitter(backoff(failures, 20*time.Millisecond, 2*time.Second)))
 		}
 	}
+}
+
+// intervalAfter is how long after the beginning of a batch of n events the next
+// one begins, at the earliest. After a full one there are more, and it begins
+// at once.
+func intervalAfter(n int) time.Duration {
+	switch {
+	case n >= batchEvents:
+		return 0
+	case n >= busyBatch:
+		return busyInterval
+	}
+	return batchInterval
 }
 
 // moved says whether err is that one of the stores does not stand where the
