@@ -34,11 +34,15 @@ const (
 	// batchEvents bounds a batch. The more events are folded at once, the fewer
 	// times a build is written.
 	batchEvents = 10_000
+	// batchBuilds is how many builds a batch aims at: what it holds in memory is
+	// theirs. The next batch has the more events, the fewer builds the latest had.
+	batchBuilds = 2000
+	firstBatch  = 4000
 	// poisonTries is how often an event may fail before it is set aside.
 	poisonTries = 8
 	// heldSize bounds the builds kept in memory between batches: they and their
 	// jobs, counted.
-	heldSize = 32_000
+	heldSize = 16_000
 )
 
 // foldStore is what the tracker needs of the database.
@@ -90,7 +94,7 @@ type Tracker struct {
 	alone int64      // up to this position events are taken one at a time
 	tries int        // of the event at tried
 	tried int64
-	// atOnce bounds the next batch; 0 is batchEvents. What may have been too much
+	// atOnce bounds the next batch; 0 is firstBatch. What may have been too much
 	// for the time that a batch has is tried again with half of it.
 	atOnce int
 }
@@ -214,7 +218,9 @@ func (t *Tracker) fold(ctx context.Context) {
 				synced = time.Since(looked) < syncInterval
 			} else {
 				t.serveRebuilds(ctx)
-				sleep(ctx, time.Until(began.Add(intervalAfter(n))))
+				if t.ahead == nil { // else there are more
+					sleep(ctx, time.Until(began.Add(intervalAfter(n))))
+				}
 			}
 		case moved(err):
 			t.log.Info("what Redis holds is not what the database stands at: builds are loaded anew", "cause", err)
@@ -229,13 +235,9 @@ func (t *Tracker) fold(ctx context.Context) {
 }
 
 // intervalAfter is how long after the beginning of a batch of n events the next
-// one begins, at the earliest. After a full one there are more, and it begins
-// at once.
+// one begins, at the earliest.
 func intervalAfter(n int) time.Duration {
-	switch {
-	case n >= batchEvents:
-		return 0
-	case n >= busyBatch:
+	if n >= busyBatch {
 		return busyInterval
 	}
 	return batchInterval
@@ -335,25 +337,26 @@ func (e *poisonError) Unwrap() error { return e.err }
 func (t *Tracker) step(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
-	limit := cmp.Or(t.atOnce, batchEvents)
+	limit := cmp.Or(t.atOnce, firstBatch)
 	if t.mark.Position < t.alone {
 		limit = 1
 	}
-	events, err := t.next(ctx, limit)
+	events, more, err := t.next(ctx, limit)
 	if err != nil || len(events) == 0 {
 		return 0, err
 	}
 	began := time.Now()
 	last := &events[len(events)-1]
-	if len(events) == limit && limit > 1 { // there are more
-		t.ahead = t.beginRead(ctx, last.Position, limit)
+	if more && len(events) > 1 {
+		t.atOnce = nextLimit(events)
+		t.ahead = t.beginRead(ctx, last.Position, t.atOnce)
 	}
 	b := newBatch(t, last.Position)
 	err = b.run(ctx, events)
 	poison := new(poisonError)
 	switch {
 	case err == nil:
-		t.atOnce = min(2*limit, batchEvents)
+		t.atOnce = max(t.atOnce, min(2*len(events), firstBatch))
 	case !errors.As(err, &poison):
 		if !moved(err) {
 			t.atOnce = max(1, len(events)/2)
@@ -375,6 +378,17 @@ func (t *Tracker) step(ctx context.Context) (int, error) {
 	}
 	t.metrics.folded(events, began, t.traces.folded(events, began, err))
 	return len(events), nil
+}
+
+// nextLimit is how many events the batch after these may have. It grows slowly:
+// after batches that were too much, they are small for a reason.
+func nextLimit(events []decoded) int {
+	builds := make(map[string]struct{})
+	for i := range events {
+		builds[events[i].BuildID] = struct{}{}
+	}
+	n := len(events)
+	return min(max(n*batchBuilds/len(builds), batchBuilds), 4*n, batchEvents)
 }
 
 // setAside moves on past an event that cannot be processed.

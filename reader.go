@@ -53,6 +53,7 @@ func (t *Tracker) read(ctx context.Context, after int64, limit int) ([]decoded, 
 // readAhead is a read that runs while the batch before it is folded.
 type readAhead struct {
 	after  int64
+	limit  int
 	done   chan struct{} // closed when events and err are set
 	cancel context.CancelFunc
 	events []decoded
@@ -63,7 +64,7 @@ type readAhead struct {
 // ends it.
 func (t *Tracker) beginRead(ctx context.Context, after int64, limit int) *readAhead {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &readAhead{after: after, done: make(chan struct{}), cancel: cancel}
+	r := &readAhead{after: after, limit: limit, done: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer close(r.done)
 		r.events, r.err = t.read(ctx, after, limit)
@@ -79,18 +80,18 @@ func (r *readAhead) end() {
 	}
 }
 
-// next returns the events after the mark: those that were read ahead, where
-// there are any.
-func (t *Tracker) next(ctx context.Context, limit int) ([]decoded, error) {
+// next returns the events after the mark, those that were read ahead where there
+// are any, and whether there may be more.
+func (t *Tracker) next(ctx context.Context, limit int) (events []decoded, more bool, err error) {
 	ahead := t.ahead
 	t.ahead = nil
 	defer ahead.end()
-	if ahead == nil || ahead.after != t.mark.Position {
-		return t.read(ctx, t.mark.Position, limit)
+	if ahead != nil && ahead.after == t.mark.Position {
+		<-ahead.done
+		if ahead.err == nil && len(ahead.events) <= limit {
+			return ahead.events, len(ahead.events) == ahead.limit, nil
+		}
 	}
-	<-ahead.done
-	if ahead.err != nil || len(ahead.events) > limit {
-		return t.read(ctx, t.mark.Position, limit)
-	}
-	return ahead.events, nil
+	events, err = t.read(ctx, t.mark.Position, limit)
+	return events, len(events) == limit, err
 }

@@ -97,6 +97,9 @@ func (d *deliverer) try(ctx context.Context, event string, body []byte) (string,
 	if err != nil {
 		return "", err
 	}
+	// A second sending is a duplicate, so net/http may try again where a server
+	// closed an idle connection. The header is for it alone: nothing is sent.
+	req.Header["X-Idempotency-Key"] = nil
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("X-Buildkite-Event", event)
 	if token := d.to.WebhookToken.Value(); token != "" {
