@@ -187,11 +187,12 @@ func (r *rig) speak() {
 	sending.Wait()
 }
 
-// await looks every few milliseconds until a condition holds, for a minute at
-// the most.
+// await looks every few milliseconds until a condition holds, for longer than
+// any machine should need.
 func await(t testing.TB, what string, holds func() (bool, error)) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
+	const limit = 5 * time.Minute
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
@@ -205,7 +206,7 @@ func await(t testing.TB, what string, holds func() (bool, error)) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited a minute for %s; the last error was %v", what, last)
+			t.Fatalf("waited %s for %s; the last error was %v", limit, what, last)
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err())
 		}
