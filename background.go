@@ -22,11 +22,14 @@ const (
 	pollInterval = 250 * time.Millisecond
 	batchTimeout = 20 * time.Second
 	// batchInterval is the least time from one batch to the next, and busyInterval
-	// after one of busyBatch events. Under load each is larger for it, and costs the
-	// database less for each event; the first event after a quiet time does not wait.
+	// after one of busyBatch events. Above floodRate events a second it grows, up to
+	// floodInterval. Under load batches are larger for it, and cost the database less
+	// for each event; the first event after a quiet time does not wait.
 	batchInterval = 15 * time.Millisecond
 	busyInterval  = 60 * time.Millisecond
 	busyBatch     = 50
+	floodInterval = 250 * time.Millisecond
+	floodRate     = 4000
 	// syncInterval is how often an idle tracker compares the two stores.
 	syncInterval = 5 * time.Second
 	// batchEvents bounds a batch. The more events are folded at once, the fewer
@@ -34,7 +37,7 @@ const (
 	batchEvents = 10_000
 	// batchBuilds is how many builds a batch aims at: what it holds in memory is
 	// theirs. The next batch has the more events, the fewer builds the latest had.
-	batchBuilds = 2000
+	batchBuilds = 1500
 	firstBatch  = 4000
 	// poisonTries is how often an event may fail before it is set aside.
 	poisonTries = 8
@@ -235,10 +238,10 @@ func (t *Tracker) fold(ctx context.Context) {
 // intervalAfter is how long after the beginning of a batch of n events the next
 // one begins, at the earliest.
 func intervalAfter(n int) time.Duration {
-	if n >= busyBatch {
-		return busyInterval
+	if n < busyBatch {
+		return batchInterval
 	}
-	return batchInterval
+	return min(max(busyInterval, time.Duration(n)*time.Second/floodRate), floodInterval)
 }
 
 // moved says whether err is that one of the stores does not stand where the

@@ -39,21 +39,26 @@ func (p *Postgres) Begin(ctx context.Context, name string, c Cursor) error {
 	return nil
 }
 
-// Commit is Store.Commit. Its statements go in one round trip and are one
-// transaction, the fence first.
+// Limits of a statement of Commit. More rows go in several: a client that sends
+// everything at once holds it several times over.
+const (
+	commitRows  = 250
+	commitBytes = 1 << 20 // of snapshots; one may be larger
+)
+
+// Commit is Store.Commit: one transaction, the fence first. Unless there are
+// many rows, its statements go in one round trip.
 func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var batch pgx.Batch
 	batch.Queue(`SELECT move_cursor($1, $2, $3, $4)`, clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To)
-	if len(b.Rows) > 0 {
-		batch.Queue(upsertRows, p.rowArrays(distinctRows(b.Rows))...)
-	}
-	queueWants(&batch, distinctWants(b.Wants))
-	for _, a := range b.Aside {
-		batch.Queue(setAside, a.Position, clean(a.Reason, maxReason))
-	}
-	err := p.pool.SendBatch(ctx, &batch).Close()
+	err := p.commit(ctx, &batch, distinctRows(b.Rows), func() {
+		queueWants(&batch, distinctWants(b.Wants))
+		for _, a := range b.Aside {
+			batch.Queue(setAside, a.Position, clean(a.Reason, maxReason))
+		}
+	})
 	if sqlState(err) == fenced {
 		return ErrFenced
 	}
@@ -63,19 +68,62 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 	return nil
 }
 
-// upsertRows takes rowArrays.
-const upsertRows = `INSERT INTO builds (` + rowColumns + `, snapshot)
-	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::smallint[],
-		$9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::bigint[], $14::timestamptz[], $15::timestamptz[], $16::bytea[])` + replaceRow
+// commit runs what the batch has, writes rows, and runs what rest adds to it.
+func (p *Postgres) commit(ctx context.Context, batch *pgx.Batch, rows []Row, rest func()) error {
+	n := commitAtOnce(rows)
+	if n > 0 {
+		batch.Queue(upsertRows, p.rowArrays(rows[:n])...)
+	}
+	if n == len(rows) {
+		rest()
+		return p.pool.SendBatch(ctx, batch).Close()
+	}
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		for {
+			if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+				return err
+			}
+			*batch = pgx.Batch{}
+			if rows = rows[n:]; len(rows) == 0 {
+				rest()
+				return tx.SendBatch(ctx, batch).Close()
+			}
+			n = commitAtOnce(rows)
+			batch.Queue(upsertRows, p.rowArrays(rows[:n])...)
+		}
+	})
+}
 
-// rowArrays returns rows as one array for each column.
+// commitAtOnce is how many of the first rows go in one statement.
+func commitAtOnce(rows []Row) (n int) {
+	for size := 0; n < len(rows) && n < commitRows; n++ {
+		if size += len(rows[n].Snapshot); n > 0 && size > commitBytes {
+			break
+		}
+	}
+	return n
+}
+
+// upsertRows takes rowArrays. Snapshots come as payloads do in append_events.
+const upsertRows = `INSERT INTO builds (` + rowColumns + `, snapshot)
+	SELECT id, organization, pipeline, number, branch, state, status, class, failures, first_failed, last_passed,
+		parent_id, rev, created_at, finished_at, substring($17::bytea FROM begins + 1 FOR ends - begins)
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::smallint[],
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::text[], $13::bigint[], $14::timestamptz[], $15::timestamptz[],
+		0 || $16::integer[], $16::integer[])
+		AS r(` + rowColumns + `, begins, ends)
+	WHERE ends IS NOT NULL` + replaceRow
+
+// rowArrays returns rows as one array for each column, and their snapshots.
 func (p *Postgres) rowArrays(rows []Row) []any {
 	n := len(rows)
 	ids, organizations, pipelines, branches := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	states, statuses, parents := make([]string, n), make([]string, n), make([]string, n)
 	numbers, revs, classes := make([]int64, n), make([]int64, n), make([]int16, n)
 	failures, firsts, lasts := make([]int64, n), make([]int64, n), make([]int64, n)
-	createdAt, finishedAt, snapshots := make([]*time.Time, n), make([]*time.Time, n), make([][]byte, n)
+	createdAt, finishedAt := make([]*time.Time, n), make([]*time.Time, n)
+	var snapshots []byte
+	ends := make([]int32, n)
 	for i := range rows {
 		r := &rows[i]
 		ids[i], organizations[i], pipelines[i], branches[i] = r.ID, r.Organization, r.Pipeline, r.Branch
@@ -83,11 +131,12 @@ func (p *Postgres) rowArrays(rows []Row) []any {
 		numbers[i], revs[i], classes[i] = r.Number, r.Rev, int16(r.Class)
 		failures[i], firsts[i], lasts[i] = int64(r.Streak.Failures), r.Streak.FirstFailed, r.Streak.LastPassed
 		createdAt[i], finishedAt[i] = timeOrNull(r.CreatedAt), timeOrNull(r.FinishedAt)
-		snapshots[i] = p.group.packer.pack(r.Snapshot)
+		snapshots = append(snapshots, p.group.packer.pack(r.Snapshot)...)
+		ends[i] = int32(len(snapshots))
 	}
 	return []any{
 		ids, organizations, pipelines, numbers, branches, states, statuses, classes,
-		failures, firsts, lasts, parents, revs, createdAt, finishedAt, snapshots,
+		failures, firsts, lasts, parents, revs, createdAt, finishedAt, ends, snapshots,
 	}
 }
 
