@@ -11,7 +11,11 @@ import (
 )
 
 // noticeQueue is the database as the sender of notices sees it.
-type noticeQueue struct{ db noticeStore }
+type noticeQueue struct {
+	db noticeStore
+	// appended is called for each event of ours about a build.
+	appended func(buildID string)
+}
 
 type noticeStore interface {
 	Claim(ctx context.Context, limit int, ttl time.Duration) ([]db.Notice, error)
@@ -34,7 +38,14 @@ func (q noticeQueue) Extend(ctx context.Context, n notify.Notice, ttl time.Durat
 }
 
 func (q noticeQueue) Receipt(ctx context.Context, n notify.Notice, r notify.Receipt) error {
-	return claimError(q.db.Receipt(ctx, db.Notice(n), db.Receipt(r)))
+	own := noticeEvent(n, r)
+	err := claimError(q.db.Receipt(ctx, db.Notice(n), db.Receipt{
+		SentRev: r.SentRev, BodyHash: r.BodyHash, Channel: r.Channel, TS: r.TS, Unsent: r.Unsent, Own: own,
+	}))
+	if err == nil && len(own) > 0 {
+		q.appended(n.BuildID)
+	}
+	return err
 }
 
 func (q noticeQueue) Postpone(ctx context.Context, n notify.Notice, p notify.Postponement) error {

@@ -1,7 +1,6 @@
 package buildtracker
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -24,11 +23,15 @@ type buildReader interface {
 	Find(ctx context.Context, organization, pipeline string, number int64) ([]db.Row, error)
 	List(ctx context.Context, q db.ListQuery) ([]db.Row, error)
 	Notices(ctx context.Context, buildIDs []string) ([]db.Notice, error)
+	NextSeqs(ctx context.Context, buildIDs []string) (map[string]int64, error)
+	Head(ctx context.Context) (int64, error)
+	Dropped(ctx context.Context) (int64, error)
 }
 
 // api answers the reading routes.
 type api struct {
 	db     buildReader
+	live   *live
 	access access
 }
 
@@ -84,6 +87,10 @@ func (a *api) answers(ctx context.Context, rows []db.Row) ([]buildAnswer, error)
 	if err != nil {
 		return nil, unavailable("The database did not answer. Try again.", err)
 	}
+	next, err := a.db.NextSeqs(ctx, ids)
+	if err != nil {
+		return nil, unavailable("The database did not answer. Try again.", err)
+	}
 	byBuild := make(map[string][]noticeAnswer)
 	for _, n := range notices {
 		if !n.SentAt.IsZero() && n.Channel != "" {
@@ -95,6 +102,9 @@ func (a *api) answers(ctx context.Context, rows []db.Row) ([]buildAnswer, error)
 		answers[i] = buildAnswer{View: viewOf(r), Notices: byBuild[r.ID]}
 		if answers[i].Notices == nil {
 			answers[i].Notices = []noticeAnswer{}
+		}
+		if n := next[r.ID]; n > 0 { // the snapshot knows only what was delivered
+			answers[i].LastSeq = n - 1
 		}
 	}
 	return answers, nil
@@ -213,98 +223,6 @@ func intParam(query url.Values, name string, byDefault, low, high int64) (int64,
 		return 0, fail(http.StatusBadRequest, fmt.Sprintf("The parameter %s is a whole number from %d.", name, low))
 	}
 	return min(n, high), nil
-}
-
-const (
-	defaultEvents = 100
-	maxEvents     = 10_000
-	eventsAtOnce  = 500
-)
-
-// buildEvents answers all events of a build, from a seq on, as an array.
-func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
-	row, err := a.find(r)
-	if err != nil {
-		return err
-	}
-	from, err := intParam(r.URL.Query(), "from", 0, 0, 1<<62)
-	if err != nil {
-		return err
-	}
-	return writeEvents(w, func() ([]stream.Event, error) {
-		events, err := a.db.ReadBuild(r.Context(), row.ID, from, eventsAtOnce)
-		if len(events) > 0 {
-			from = events[len(events)-1].Seq + 1
-		}
-		return events, err
-	})
-}
-
-// events answers a part of the whole stream, as an array.
-func (a *api) events(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	after, err := intParam(query, "after", 0, 0, 1<<62)
-	if err != nil {
-		return err
-	}
-	limit, err := intParam(query, "limit", defaultEvents, 1, maxEvents)
-	if err != nil {
-		return err
-	}
-	organization, pipeline, err := pipelineParam(query)
-	if err != nil {
-		return err
-	}
-	if pipeline != "" && organization == "" {
-		return fail(http.StatusBadRequest, "The parameter pipeline is ORGANIZATION/PIPELINE.")
-	}
-	left := int(limit)
-	return writeEvents(w, func() ([]stream.Event, error) {
-		if left == 0 {
-			return nil, nil
-		}
-		events, err := a.db.ReadAll(r.Context(), db.ReadQuery{
-			After: after, Limit: min(left, eventsAtOnce), Organization: organization, Pipeline: pipeline,
-		})
-		if len(events) > 0 {
-			after = events[len(events)-1].Position
-			left -= len(events)
-		}
-		return events, err
-	})
-}
-
-// writeEvents writes the events that next returns, until it returns none, as a
-// JSON array, without holding them all. If a read fails when the answer has
-// begun, the connection is cut: a client must not take the part for the whole.
-func writeEvents(w http.ResponseWriter, next func() ([]stream.Event, error)) error {
-	events, err := next()
-	if err != nil {
-		return unavailable("The database did not answer. Try again.", err)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	out := bufio.NewWriterSize(w, 64<<10)
-	out.WriteByte('[')
-	first := true
-	for len(events) > 0 {
-		for i := range events {
-			if !first {
-				out.WriteByte(',')
-			}
-			first = false
-			if !json.Valid(events[i].Data) { // damaged: it would spoil the whole array
-				events[i].Data = nil
-			}
-			out.Write(events[i].AppendJSON(out.AvailableBuffer()))
-		}
-		if events, err = next(); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-	}
-	out.WriteString("]\n")
-	out.Flush()
-	return nil
 }
 
 // debug answers a build by its number alone.

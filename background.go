@@ -18,8 +18,10 @@ import (
 const trackerCursor = "tracker"
 
 const (
-	leaseTTL     = 5 * time.Second
-	pollInterval = 250 * time.Millisecond
+	leaseTTL = 5 * time.Second
+	// lookInterval is how often an idle tracker looks for events unasked: a hint may
+	// be lost.
+	lookInterval = time.Second
 	batchTimeout = 20 * time.Second
 	// batchInterval is the least time from one batch to the next, and busyInterval
 	// after one of busyBatch events. Above floodRate events a second it grows, up to
@@ -48,6 +50,7 @@ const (
 
 // foldStore is what the tracker needs of the database.
 type foldStore interface {
+	Head(ctx context.Context) (int64, error)
 	Cursor(ctx context.Context, name string) (db.Cursor, error)
 	Begin(ctx context.Context, name string, c db.Cursor) error
 	Each(ctx context.Context, q db.ReadQuery, do func(*stream.Event) error) error
@@ -82,19 +85,24 @@ type Tracker struct {
 	traces   *tracing
 	ttl      time.Duration // of finished builds in Redis
 	maxFill  int           // how many builds a fresh Redis is filled with
-	// committed is called after a batch that wants notices.
+	// committed is called after a batch that wants notices, and appended for each
+	// event of ours about a build.
 	committed func()
+	appended  func(buildID string)
+	// hear has Wake called at every delivery until stop is called.
+	hear func() (stop func())
 
 	wake     chan struct{}
 	rebuilds chan *rebuildRequest
 
 	// The rest belongs to the goroutine that leads.
-	mark  build.Mark
-	held  held       // builds as committed at mark
-	ahead *readAhead // what comes after the latest batch; nil for none
-	alone int64      // up to this position events are taken one at a time
-	tries int        // of the event at tried
-	tried int64
+	mark   build.Mark
+	held   held       // builds as committed at mark
+	ahead  *readAhead // what comes after the latest batch; nil for none
+	passed time.Time  // when passOwn looked last
+	alone  int64      // up to this position events are taken one at a time
+	tries  int        // of the event at tried
+	tried  int64
 	// atOnce bounds the next batch; 0 is firstBatch. What may have been too much
 	// for the time that a batch has is tried again with half of it.
 	atOnce int
@@ -143,6 +151,9 @@ func (t *Tracker) lead(ctx context.Context, work func(context.Context)) {
 	leading, stop := context.WithCancelCause(ctx)
 	var keeper sync.WaitGroup
 	keeper.Go(func() { stop(t.keep(leading)) })
+	if t.hear != nil {
+		defer t.hear()()
+	}
 	t.metrics.lease.Set(1)
 	t.metrics.leaseTaken.Inc()
 	t.log.Info("this replica folds events into builds")
@@ -252,7 +263,7 @@ func moved(err error) bool {
 
 // idle waits until there may be events.
 func (t *Tracker) idle(ctx context.Context) {
-	timer := time.NewTimer(pollInterval)
+	timer := time.NewTimer(lookInterval)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -280,8 +291,11 @@ func (t *Tracker) step(ctx context.Context) (int, error) {
 		limit = 1
 	}
 	events, more, err := t.next(ctx, limit)
-	if err != nil || len(events) == 0 {
+	if err != nil {
 		return 0, err
+	}
+	if len(events) == 0 {
+		return 0, t.passOwn(ctx)
 	}
 	began := time.Now()
 	last := &events[len(events)-1]
@@ -310,12 +324,30 @@ func (t *Tracker) step(ctx context.Context) (int, error) {
 		if t.tries++; t.tries < poisonTries {
 			return 0, err
 		}
-		if err := t.setAside(t.traces.at(ctx, last.ID), last.Position, err); err != nil {
+		if err := t.setAside(t.traces.at(ctx, last.ID), &last.Event, err); err != nil {
 			return 0, err
 		}
 	}
 	t.metrics.folded(events, began, t.traces.folded(events, began, err))
 	return len(events), nil
+}
+
+// passOwn moves past the events of ours behind the mark, which are not read, once
+// in a while: retention waits for the cursor, and the lag is told from it.
+func (t *Tracker) passOwn(ctx context.Context) error {
+	if time.Since(t.passed) < lookInterval {
+		return nil
+	}
+	t.passed = time.Now()
+	head, err := t.db.Head(ctx)
+	if err != nil || head <= t.mark.Position {
+		return err
+	}
+	delivered, err := t.read(ctx, t.mark.Position, 1)
+	if err != nil || len(delivered) > 0 && delivered[0].Position <= head {
+		return err
+	}
+	return newBatch(t, head).write(ctx, nil)
 }
 
 // nextLimit is how many events the batch after these may have. It grows slowly:
@@ -330,14 +362,15 @@ func nextLimit(events []decoded) int {
 }
 
 // setAside moves on past an event that cannot be processed.
-func (t *Tracker) setAside(ctx context.Context, position int64, cause error) error {
-	b := newBatch(t, position)
-	b.aside = []db.Aside{{Position: position, Reason: cause.Error()}}
+func (t *Tracker) setAside(ctx context.Context, e *stream.Event, cause error) error {
+	b := newBatch(t, e.Position)
+	b.aside = []db.Aside{{Position: e.Position, Reason: cause.Error()}}
+	b.own = []db.Own{errorEvent(e, cause)}
 	if err := b.write(ctx, nil); err != nil {
 		return err
 	}
 	t.metrics.setAside.Inc()
-	t.log.ErrorContext(ctx, "an event cannot be processed and is set aside; 'build-tracker rebuild' tries it again", "position", position, "error", cause)
+	t.log.ErrorContext(ctx, "an event cannot be processed and is set aside; 'build-tracker rebuild' tries it again", "position", e.Position, "error", cause)
 	return nil
 }
 

@@ -19,6 +19,7 @@ type batch struct {
 	to     int64 // the position it ends at
 	builds map[string]*change
 	aside  []db.Aside
+	own    []db.Own // events of ours that follow
 }
 
 // change is a build that a batch looks at.
@@ -41,6 +42,7 @@ type change struct {
 
 // standing is what other builds see of a build.
 type standing struct {
+	state  string // Buildkite's
 	status build.Status
 	class  build.Class
 	branch string
@@ -52,7 +54,7 @@ type standing struct {
 func standingOf(b *build.Build) standing {
 	status := b.Status()
 	return standing{
-		status: status, class: status.Class(), branch: b.Branch.V,
+		state: b.State, status: status, class: status.Class(), branch: b.Branch.V,
 		failed: b.FirstFailed != build.Version{}, byDefault: b.DefaultBranch.V,
 	}
 }
@@ -75,8 +77,18 @@ func (b *batch) run(ctx context.Context, events []decoded) error {
 		if err != nil {
 			return err
 		}
+		b.tell()
 		return b.write(ctx, wants)
 	})
+}
+
+// tell adds how the builds stand now to what is appended.
+func (b *batch) tell() {
+	for _, id := range b.touched() {
+		if e, changed := b.builds[id].status(b.to); changed {
+			b.own = append(b.own, e)
+		}
+	}
 }
 
 // guard makes a panic a *poisonError.
@@ -225,7 +237,7 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 	}
 	err = t.db.Commit(ctx, db.Batch{
 		Cursor: trackerCursor, Generation: t.mark.Generation, From: t.mark.Position, To: b.to,
-		Rows: rows, Wants: wants, Aside: b.aside,
+		Rows: rows, Wants: wants, Aside: b.aside, Own: b.own,
 	})
 	if err != nil {
 		return fmt.Errorf("commit batch: %w", err)
@@ -236,6 +248,9 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 	}
 	if len(wants) > 0 {
 		t.committed()
+	}
+	for i := range b.own {
+		t.appended(b.own[i].BuildID)
 	}
 	return nil
 }

@@ -167,12 +167,12 @@ func startLife(t *testing.T, s stores, channel *recorder, at int) *life {
 	l.db = crashStore{store, l.crash}
 	log := slog.New(slog.DiscardHandler)
 	l.sender = notify.NewSender(notify.SenderOptions{
-		Queue: noticeQueue{l.db}, Builds: committedBuilds{l.db}, Messenger: crashChannel{channel, l.crash}, Logger: log,
+		Queue: noticeQueue{l.db, func(string) {}}, Builds: committedBuilds{l.db}, Messenger: crashChannel{channel, l.crash}, Logger: log,
 		ClaimTTL: 200 * time.Millisecond, Sweep: 10 * time.Millisecond, Grace: time.Millisecond,
 	})
 	l.tracker = newTracker(l.db, client, trackerOptions{
 		Logger: log, Metrics: newMetrics(), BuildTTL: time.Hour,
-		Policy: notify.Policy{MaxAge: 24 * time.Hour}, Committed: l.sender.Wake,
+		Policy: notify.Policy{MaxAge: 24 * time.Hour}, Committed: l.sender.Wake, Appended: func(string) {},
 	})
 	return l
 }

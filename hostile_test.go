@@ -136,7 +136,7 @@ func TestOddDeliveriesHarmNobody(t *testing.T) {
 				t.Errorf("%s has no build", path)
 			}
 			var events []envelope
-			if r.read(path+"/events", &events); len(events) != 1 {
+			if r.read(path+"/events", &events); len(delivered(events)) != 1 {
 				t.Errorf("%s has %d events", path, len(events))
 			}
 		}
@@ -160,7 +160,7 @@ func TestOddDeliveriesHarmNobody(t *testing.T) {
 		for after, last := int64(0), false; !last; {
 			var some []envelope
 			r.read(fmt.Sprintf("/api/events?limit=100&after=%d", after), &some)
-			events += len(some)
+			events += len(delivered(some))
 			if last = len(some) < 100; !last {
 				after = some[len(some)-1].Position
 			}
@@ -199,7 +199,7 @@ func TestBuildOfManyJobs(t *testing.T) {
 		State   string
 	}
 	r.read("/api/builds/acme/web/1", &got)
-	if len(got.Steps) != jobs || got.LastSeq != jobs || got.State != "passed" {
-		t.Errorf("%d steps, last seq %d, state %s; want %d, %d, passed", len(got.Steps), got.LastSeq, got.State, jobs, jobs)
+	if len(got.Steps) != jobs || got.LastSeq <= 2*jobs || got.State != "passed" {
+		t.Errorf("%d steps, last seq %d, state %s; want %d, above %d, passed", len(got.Steps), got.LastSeq, got.State, jobs, 2*jobs)
 	}
 }

@@ -44,6 +44,7 @@ type metrics struct {
 	spans         *prometheus.CounterVec
 	configOK      prometheus.Gauge
 	configAt      prometheus.Gauge
+	stream        streamMetrics
 }
 
 // The values that labels have. Each is there from the start, so that the first
@@ -133,6 +134,7 @@ func newMetrics() *metrics {
 		configAt: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "buildtracker_config_last_reload_success_timestamp_seconds", Help: "When the configuration was last read and found good.",
 		}),
+		stream: newStreamMetrics(auto, quick),
 	}
 	for _, result := range deliveryResults {
 		m.deliveries.WithLabelValues(result)

@@ -37,10 +37,10 @@ func (t *Tracker) decode(e *stream.Event) (x decoded) {
 	return x
 }
 
-// read returns the next events after a position, at most limit.
+// read returns the next delivered events after a position, at most limit.
 func (t *Tracker) read(ctx context.Context, after int64, limit int) ([]decoded, error) {
 	var events []decoded
-	err := t.db.Each(ctx, db.ReadQuery{After: after, Limit: limit}, func(e *stream.Event) error {
+	err := t.db.Each(ctx, db.ReadQuery{After: after, Limit: limit, Delivered: true}, func(e *stream.Event) error {
 		events = append(events, t.decode(e))
 		return nil
 	})

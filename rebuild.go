@@ -48,7 +48,7 @@ func Rebuild(ctx context.Context, cfg *config.Config, opts Options, progress fun
 	t := newTracker(s.db, s.redis, trackerOptions{
 		Logger: s.log, Metrics: s.metrics, BuildTTL: cfg.BuildTTL,
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
-		Committed: func() {},
+		Committed: func() {}, Appended: func(string) {},
 	})
 	if err := t.takeOver(ctx); err != nil {
 		return err

@@ -133,7 +133,7 @@ func TestDeliveryThatCannotBeDurableIsToBeSentAgain(t *testing.T) {
 			h := &webhook{
 				events: unwilling{test.err}, verifier: verifier, open: true, memory: semaphore.NewWeighted(maxInFlight),
 				live:     func() *config.Live { return new(config.Live) },
-				recorded: func() { t.Error("the tracker is told of an event") }, metrics: m, log: slog.New(slog.DiscardHandler),
+				recorded: func(string) { t.Error("the tracker is told of an event") }, metrics: m, log: slog.New(slog.DiscardHandler),
 			}
 			d := tell("web", 1).event("build.running", nil)
 			synctest.Test(t, func(t *testing.T) {

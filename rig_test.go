@@ -107,12 +107,12 @@ func newRigWith(t testing.TB, s stores, messenger notify.Messenger) *rig {
 	store, client := s.open(t)
 	r := &rig{t: t, db: store, redis: client}
 	r.sender = notify.NewSender(notify.SenderOptions{
-		Queue: noticeQueue{store}, Builds: committedBuilds{store}, Messenger: messenger,
+		Queue: noticeQueue{store, func(string) {}}, Builds: committedBuilds{store}, Messenger: messenger,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	r.tracker = newTracker(store, client, trackerOptions{
 		Logger: slog.New(slog.DiscardHandler), Metrics: newMetrics(), BuildTTL: time.Hour,
-		Policy: notify.Policy{MaxAge: 24 * time.Hour}, Committed: r.sender.Wake,
+		Policy: notify.Policy{MaxAge: 24 * time.Hour}, Committed: r.sender.Wake, Appended: func(string) {},
 	})
 	return r
 }

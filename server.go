@@ -20,6 +20,7 @@ import (
 	"github.com/build-tracker/build-tracker/config"
 	"github.com/build-tracker/build-tracker/db"
 	"github.com/build-tracker/build-tracker/notify"
+	"github.com/build-tracker/build-tracker/stream"
 )
 
 // Options are what a program that runs a server brings along.
@@ -60,6 +61,8 @@ type Server struct {
 	cfg     *config.Config
 	db      db.Store
 	redis   redis.UniversalClient
+	bus     *stream.NotificationsBus
+	follow  *stream.Follower
 	tracker *Tracker
 	sender  *notify.Sender
 	slack   *notify.Slack // nil without a token
@@ -96,14 +99,23 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 	if s.redis, err = s.openRedis(); err != nil {
 		return nil, err
 	}
+	if s.bus, err = s.openBus(ctx); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.bus.Close)
+	s.follow = stream.NewFollower(stream.FollowerOptions{
+		Builds: s.db, Stream: followedStream{s.db}, Bus: s.bus, QueueSize: cfg.BusQueueSize,
+		Logger: s.log, Metrics: s.metrics.follower(),
+	})
+	s.closers = append(s.closers, s.follow.Close)
 	s.sender = notify.NewSender(notify.SenderOptions{
-		Queue: noticeQueue{s.db}, Builds: committedBuilds{s.db}, Messenger: s.messenger(),
+		Queue: noticeQueue{s.db, s.appended}, Builds: committedBuilds{s.db}, Messenger: s.messenger(),
 		ExternalURL: cfg.ExternalURL, Logger: s.log, Metrics: s.metrics.sender(trail{events: s.db, metrics: s.metrics, traces: s.traces}),
 	})
 	s.tracker = newTracker(s.db, s.redis, trackerOptions{
 		Logger: s.log, Metrics: s.metrics, Traces: s.traces, BuildTTL: cfg.BuildTTL,
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
-		MaxBuilds: s.maxBuilds(), Committed: s.sender.Wake,
+		MaxBuilds: s.maxBuilds(), Committed: s.sender.Wake, Appended: s.appended, Hear: s.hearDeliveries,
 	})
 	s.health = newHealth(s)
 	if err := s.routes(); err != nil {
@@ -179,6 +191,9 @@ type trackerOptions struct {
 	MaxBuilds int // in Redis; 0 is 10,000
 	Policy    notify.Policy
 	Committed func()
+	Appended  func(buildID string)
+	// Hear has Wake called at every delivery until stop is; nil is nothing to hear.
+	Hear func() (stop func())
 }
 
 func newTracker(store foldStore, client redis.UniversalClient, opts trackerOptions) *Tracker {
@@ -188,7 +203,7 @@ func newTracker(store foldStore, client redis.UniversalClient, opts trackerOptio
 		db: store, state: state, lease: state.NewLease(leaseTTL),
 		reactors: []Reactor{noticeReactor(opts.Policy, time.Now)},
 		log:      opts.Logger, metrics: opts.Metrics, traces: opts.Traces, ttl: opts.BuildTTL, maxFill: most,
-		committed: opts.Committed, wake: make(chan struct{}, 1),
+		committed: opts.Committed, appended: opts.Appended, hear: opts.Hear, wake: make(chan struct{}, 1),
 		rebuilds: make(chan *rebuildRequest),
 	}
 }
@@ -201,11 +216,11 @@ func (s *Server) routes() error {
 		return fmt.Errorf("BUILDKITE_WEBHOOK_TOKEN: %w", err)
 	}
 	may := newAccess(s.cfg.APITokens.Values(), s.cfg.DebugPassword.Value(), s.cfg.Production)
-	a := &api{db: s.db, access: may}
+	a := &api{db: s.db, live: &live{follower: s.follow, metrics: &s.metrics.stream, log: s.log}, access: may}
 	public := http.NewServeMux()
 	public.Handle("POST /buildkite", &webhook{
 		events: s.db, verifier: verifier, open: len(s.cfg.WebhookTokens) == 0,
-		live: s.reload.live.Load, memory: semaphore.NewWeighted(maxInFlight), recorded: s.tracker.Wake,
+		live: s.reload.live.Load, memory: semaphore.NewWeighted(maxInFlight), recorded: s.delivered,
 		metrics: s.metrics, traces: s.traces, log: s.log,
 	})
 	reads := func(h handler) http.Handler { return s.handle(may.reader, h) }
@@ -271,6 +286,10 @@ func (s *Server) Run(ctx context.Context) error {
 	<-running.Done()
 	s.health.drain()
 	s.log.Info("stopping: what is under way is finished first")
+	// Those who watch are told to come back, or they would hold the rest up.
+	if err := s.follow.Close(); err != nil {
+		s.log.Warn("streams could not be closed", "error", err)
+	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	var errs []error

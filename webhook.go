@@ -45,7 +45,7 @@ type webhook struct {
 	live     func() *config.Live
 	memory   *semaphore.Weighted
 	buffers  sync.Pool // of *buffer
-	recorded func()
+	recorded func(buildID string)
 	metrics  *metrics
 	traces   *tracing
 	log      *slog.Logger
@@ -231,6 +231,7 @@ func (h *webhook) record(ctx context.Context, event string, b *buffer, seen *acc
 	at, err := h.events.Append(ctx, db.Delivery{
 		Key: d.Key, Organization: d.Organization, Pipeline: d.Pipeline, Number: d.Number,
 		BuildID: d.BuildID, Type: d.Event, Data: d.Data, Team: live.TeamOf(d.Organization, d.Pipeline),
+		Own: stepEvents(d),
 	})
 	d.Data = nil // the buffer's, which is for the next delivery
 	seen.appended, seen.position = time.Now(), at.Position
@@ -244,6 +245,6 @@ func (h *webhook) record(ctx context.Context, event string, b *buffer, seen *acc
 	case at.Duplicate:
 		return "duplicate", nil
 	}
-	h.recorded()
+	h.recorded(d.BuildID)
 	return "recorded", nil
 }

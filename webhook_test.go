@@ -16,6 +16,7 @@ import (
 
 	"github.com/build-tracker/build-tracker/config"
 	"github.com/build-tracker/build-tracker/internal/testenv/traffic"
+	"github.com/build-tracker/build-tracker/stream"
 )
 
 // sign is Buildkite's signature of a body.
@@ -41,12 +42,29 @@ func (r *running) deliveries(result string) int {
 	return n
 }
 
-// stream returns every event there is.
+// stream returns every event that was delivered.
 func (r *running) stream() []envelope {
 	r.t.Helper()
 	var events []envelope
 	r.read("/api/events?limit=10000", &events)
+	return delivered(events)
+}
+
+// events returns what a path answers.
+func (r *running) events(path string) (events []envelope) {
+	r.t.Helper()
+	r.read(path, &events)
 	return events
+}
+
+// delivered returns those that are not ours.
+func delivered(events []envelope) (theirs []envelope) {
+	for _, e := range events {
+		if !stream.Ours(e.Type) {
+			theirs = append(theirs, e)
+		}
+	}
+	return theirs
 }
 
 // envelope is an event as readers get it.

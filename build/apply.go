@@ -79,6 +79,13 @@ func (b *Build) dropJob() {
 	delete(b.Jobs, greatest)
 }
 
+// JobOf returns the job as one delivery shows it.
+func JobOf(f *JobFacts) *Job {
+	j := &Job{ID: f.ID}
+	j.apply(f)
+	return j
+}
+
 func (j *Job) apply(f *JobFacts) {
 	shown := Job{
 		Latest:     Version{FinishedAt: micros(f.FinishedAt), Rank: jobRank(f.State)},

@@ -74,18 +74,35 @@ func (j *Job) Failed() bool {
 	return j.ExitStatus != nil && *j.ExitStatus != 0
 }
 
-func (j *Job) passed() bool {
-	return (j.State == "passed" || j.State == "finished") && !j.Failed() && !j.SoftFailed
+// Outcome is how a job ended: Failed, Passed (softly failed ones too), Canceled,
+// or Unknown for one that was skipped or whose condition was false; Running
+// before its end.
+func (j *Job) Outcome() Status {
+	switch {
+	case !j.Finished():
+		return Running
+	case j.Failed():
+		return Failed
+	case j.State == "canceled":
+		return Canceled
+	case j.passed() || j.SoftFailed:
+		return Passed
+	}
+	return Unknown
 }
 
-// command says whether the job is one of a step that runs something; waiters,
+// Command says whether the job is one of a step that runs something; waiters,
 // blocks and triggers are no steps of their own.
-func (j *Job) command() bool {
+func (j *Job) Command() bool {
 	switch j.Type {
 	case "", "script", "command":
 		return true
 	}
 	return false
+}
+
+func (j *Job) passed() bool {
+	return (j.State == "passed" || j.State == "finished") && !j.Failed() && !j.SoftFailed
 }
 
 // stepOf says which step a job belongs to: step.id, else step_key, else name.
@@ -124,7 +141,7 @@ func (b *Build) Steps() []Step {
 func (b *Build) sortedJobs() []*Job {
 	jobs := make([]*Job, 0, len(b.Jobs))
 	for _, j := range b.Jobs {
-		if j.command() {
+		if j.Command() {
 			jobs = append(jobs, j)
 		}
 	}

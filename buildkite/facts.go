@@ -196,3 +196,27 @@ func (v values) person(at span) person {
 	}
 	return person{name: strings.TrimSpace(name), email: email}
 }
+
+// ShownJob decodes the job that a stored payload of a job's event is about, and
+// nothing else of it. False when the payload shows none.
+func ShownJob(data []byte) (build.JobFacts, bool) {
+	s := scanner{b: data}
+	s.space()
+	if s.peek() != '{' {
+		return build.JobFacts{}, false
+	}
+	var shown jobAt
+	for m := s.enter(); s.member(&m); {
+		if string(s.name(&m)) == "job" {
+			shown = jobAt{}
+			s.members(shown.note)
+		} else {
+			s.skip()
+		}
+	}
+	if s.fault != "" {
+		return build.JobFacts{}, false
+	}
+	job := shown.facts(values(data))
+	return job, job.ID != ""
+}

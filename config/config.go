@@ -36,6 +36,11 @@ type Config struct {
 	// DatabaseURL is a postgres:// or postgresql:// URL; empty means the
 	// embedded event store.
 	DatabaseURL Secret `key:"database_url"`
+	// DatabaseListenURL is where to listen for notifications, when DatabaseURL is a
+	// pooler; empty means DatabaseURL.
+	DatabaseListenURL Secret `key:"database_listen_url"`
+	// BusQueueSize is how many notifications wait for one reader, 1000 to 1000000.
+	BusQueueSize int `key:"db_notification_bus_queue_size"`
 	// RedisURL says where Redis is; empty means the embedded one.
 	RedisURL Secret `key:"redis_url"`
 	// BuildTTL is how long Redis keeps a finished build; above 0.

@@ -7,6 +7,7 @@ const (
 	defaultListenAddr   = "127.0.0.1:8080"
 	defaultDataDir      = "./data"
 	defaultBuildTTL     = "24h"
+	defaultBusQueueSize = "10000"
 	defaultSlackAPIURL  = "https://slack.com/api/"
 	defaultNotices      = "on"
 	defaultNoticeMaxAge = "24h"
@@ -60,6 +61,10 @@ type ServeFlags struct {
 	SlackChannel   string `name:"slack-channel" env:"SLACK_CHANNEL" placeholder:"CHANNEL" group:"Notices" help:"Channel for notices, a name or an ID."`
 	SlackAPIURL    string `name:"slack-api-url" env:"SLACK_API_URL" default:"https://slack.com/api/" placeholder:"https://slack.com/api/" group:"Notices" help:"Slack's API; ends in /api/."`
 	SlackDebug     Bool   `name:"slack-debug" env:"BUILD_TRACKER_SLACK_DEBUG" group:"Notices" help:"Log what goes to and from Slack."`
+
+	DatabaseListenURL     Secret `name:"database-listen-url" env:"DATABASE_LISTEN_URL" placeholder:"URL" group:"Stores" help:"PostgreSQL itself, for LISTEN, where the database URL is a pooler's in transaction mode."`
+	DatabaseListenURLFile string `name:"database-listen-url-file" env:"DATABASE_LISTEN_URL_FILE" placeholder:"FILE" group:"Stores" help:"File that holds that URL."`
+	BusQueueSize          string `name:"db-notification-bus-queue-size" env:"DB_NOTIFICATION_BUS_QUEUE_SIZE" default:"10000" placeholder:"10000" group:"Stores" help:"How many notifications may wait for one reader, 1000 to 1000000. One that is lost costs a second, never an event."`
 
 	NoticeFlags
 	StoreFlags

@@ -96,7 +96,7 @@ func (p *problems) notices(c *Config, f NoticeFlags) {
 func (p *problems) stores(c *Config, f StoreFlags) {
 	c.DataDir = cmp.Or(strings.TrimSpace(f.DataDir), defaultDataDir)
 	c.DatabaseURL = p.secret("DATABASE_URL", f.DatabaseURL, f.DatabaseURLFile)
-	p.databaseURL(c.DatabaseURL)
+	p.postgresURL("DATABASE_URL", c.DatabaseURL)
 	c.RedisURL = p.secret("REDIS_URL", f.RedisURL, f.RedisURLFile)
 	p.redisURL(c.RedisURL)
 	c.BuildTTL = p.duration("BUILD_TTL", string(f.BuildTTL), defaultBuildTTL)

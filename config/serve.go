@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"net"
+	"strconv"
 	"strings"
 )
 
@@ -31,6 +33,7 @@ func (f ServeFlags) check(p *problems) *Config {
 		SlackDebug:    p.boolean("BUILD_TRACKER_SLACK_DEBUG", f.SlackDebug),
 	}
 	p.stores(c, f.StoreFlags)
+	p.bus(c, f)
 	p.notices(c, f.NoticeFlags)
 	p.log(c, f.LogFlags)
 	if addr := strings.TrimSpace(f.AdminAddr); addr != "" {
@@ -45,6 +48,26 @@ func (f ServeFlags) check(p *problems) *Config {
 	}
 	p.production(c, p.boolean("BUILDTRACKER_ALLOW_EMBEDDED", f.AllowEmbedded))
 	return c
+}
+
+// Limits of DB_NOTIFICATION_BUS_QUEUE_SIZE.
+const (
+	minBusQueue = 1000
+	maxBusQueue = 1_000_000
+)
+
+func (p *problems) bus(c *Config, f ServeFlags) {
+	c.DatabaseListenURL = p.secret("DATABASE_LISTEN_URL", f.DatabaseListenURL, f.DatabaseListenURLFile)
+	p.postgresURL("DATABASE_LISTEN_URL", c.DatabaseListenURL)
+	if c.DatabaseListenURL != "" && c.DatabaseURL == "" {
+		p.add("DATABASE_LISTEN_URL is set, but DATABASE_URL is not: set both, or neither for the embedded store")
+	}
+	text := cmp.Or(strings.TrimSpace(f.BusQueueSize), defaultBusQueueSize)
+	n, err := strconv.Atoi(text)
+	if err != nil || n < minBusQueue || n > maxBusQueue {
+		p.add("DB_NOTIFICATION_BUS_QUEUE_SIZE is %q: write a number from %d to %d", text, minBusQueue, maxBusQueue)
+	}
+	c.BusQueueSize = n
 }
 
 // production holds a server in production to having its secrets and real stores.

@@ -35,18 +35,18 @@ func isWeb(u *url.URL) bool {
 	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-// databaseURL checks a database URL. What is wrong with it is not quoted, nor
+// postgresURL checks a database URL. What is wrong with it is not quoted, nor
 // the cause: both may show a password.
-func (p *problems) databaseURL(s Secret) {
+func (p *problems) postgresURL(name string, s Secret) {
 	if s == "" || s.masked() {
 		return
 	}
 	if !hasScheme(s, "postgres", "postgresql") {
-		p.add("DATABASE_URL is not a PostgreSQL URL: write postgres://USER:PASSWORD@HOST:5432/DATABASE")
+		p.add("%s is not a PostgreSQL URL: write postgres://USER:PASSWORD@HOST:5432/DATABASE", name)
 		return
 	}
 	if u, err := url.Parse(s.Value()); err != nil || u.Fragment != "" {
-		p.add("DATABASE_URL cannot be read as a URL: percent-encode what is special in its password, such as / or @ or #")
+		p.add("%s cannot be read as a URL: percent-encode what is special in its password, such as / or @ or #", name)
 	}
 }
 

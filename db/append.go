@@ -31,6 +31,7 @@ const appendTimeout = 4 * time.Second
 type entry struct {
 	Delivery
 	payload []byte
+	own     []entry // of the delivery's own, recorded behind it
 }
 
 // appender writes a batch of entries with distinct keys in one transaction and
@@ -107,6 +108,7 @@ func (g *groupCommit) append(ctx context.Context, d Delivery) (Appended, error) 
 	w := &waiter{entry: entry{Delivery: d}, done: make(chan struct{})}
 	w.payload = g.packer.pack(d.Data)
 	w.Data = nil // the caller's; only the compressed form waits
+	w.own, w.Own = ownEntries(d.Own), nil
 	if err := g.enqueue(w); err != nil {
 		return Appended{}, err
 	}
@@ -301,16 +303,13 @@ func (g *groupCommit) commit(batch []*waiter) error {
 // write commits waiters with distinct keys and settles them. A batch that is
 // refused for its content is halved until only the culprits are left.
 func (g *groupCommit) write(batch []*waiter) error {
-	entries := make([]entry, len(batch))
-	for i, w := range batch {
-		entries[i] = w.entry
-	}
+	entries, at := flatten(batch)
 	ctx, cancel := context.WithTimeout(context.Background(), appendTimeout)
 	results, err := g.store.appendBatch(ctx, entries)
 	cancel()
 	if err == nil {
 		for i, w := range batch {
-			w.settle(results[i], nil)
+			w.settle(results[at[i]], nil)
 		}
 		return nil
 	}
@@ -330,6 +329,28 @@ func (g *groupCommit) write(batch []*waiter) error {
 		return err
 	}
 	return g.write(batch[half:])
+}
+
+// flatten returns the waiters' entries, each with its own behind it, and where in
+// them each waiter's is. Of two with one key the first is left.
+func flatten(batch []*waiter) (entries []entry, at []int) {
+	var seen map[[32]byte]bool
+	at = make([]int, len(batch))
+	for i, w := range batch {
+		at[i] = len(entries)
+		entries = append(entries, w.entry)
+		for _, own := range w.own {
+			if seen[own.Key] {
+				continue
+			}
+			if seen == nil {
+				seen = make(map[[32]byte]bool)
+			}
+			seen[own.Key] = true
+			entries = append(entries, own)
+		}
+	}
+	return entries, at
 }
 
 func settleAll(batch []*waiter, err error) {

@@ -58,6 +58,19 @@ type Store interface {
 	Each(ctx context.Context, q ReadQuery, do func(*stream.Event) error) error
 	// ReadBuild returns a build's events from seq from on, in order, likewise.
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
+	// LastTold returns the latest event of a build that Buildkite sent, or that
+	// tells its status; the zero Event when none of its last 500 is one.
+	LastTold(ctx context.Context, buildID string) (stream.Event, error)
+	// NextSeqs returns the seqs that the next events of these builds get; none for a
+	// build of which nothing was recorded.
+	NextSeqs(ctx context.Context, buildIDs []string) (map[string]int64, error)
+	// Dropped returns the highest position that retention has dropped, or is about
+	// to drop; 0 for none. Events below it may be missing, those above are all there.
+	Dropped(ctx context.Context) (int64, error)
+	// Retain removes what is older than q says. What it returns was removed also
+	// where it fails; the rest is left to the next call, which finishes what one that
+	// was cut off had begun. Of several calls one does it, and the others return at once.
+	Retain(ctx context.Context, q RetainQuery) (Retained, error)
 
 	// Cursor returns where a named reader stands; a new one is at 0, without a
 	// generation.
@@ -147,6 +160,9 @@ type Delivery struct {
 	// Data is the payload: compact, valid JSON, secrets masked. It is the caller's
 	// again when Append returns.
 	Data []byte
+	// Own are events of ours that follow from it. They are recorded behind it in the
+	// same transaction, each unless an event of its ID was recorded before.
+	Own []Own
 }
 
 // Appended says where a delivery stands.
@@ -173,6 +189,10 @@ type ReadQuery struct {
 	Limit int
 	// Organization and Pipeline, both set, select one pipeline's.
 	Organization, Pipeline string
+	// Types, if there are any, are those wanted.
+	Types []string
+	// Delivered leaves out the events that are ours.
+	Delivered bool
 }
 
 // Cursor is where a reader stands.
@@ -196,6 +216,22 @@ type Batch struct {
 	Wants []Want
 	// Aside are events skipped as impossible to process.
 	Aside []Aside
+	// Own are appended to the stream, in this order.
+	Own []Own
+}
+
+// Own is an event of ours about a build. It is appended in the transaction that
+// makes it true.
+type Own struct {
+	// ID is unlike that of any other event.
+	ID           stream.ID
+	Organization string
+	// BuildID is empty, and Pipeline and Number with it, for an event without a build.
+	BuildID  string
+	Pipeline string
+	Number   int64
+	Type     string
+	Data     []byte // compact, valid JSON
 }
 
 // Aside is an event that is set aside.
@@ -276,6 +312,8 @@ type Receipt struct {
 	TS       string
 	// Unsent: nothing had to be said, and nothing is in the channel.
 	Unsent bool
+	// Own are appended to the stream with it.
+	Own []Own
 }
 
 // Postponement is why and for how long a notice waits.

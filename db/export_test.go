@@ -2,7 +2,10 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+
+	"github.com/pressly/goose/v3/database"
 )
 
 // ReadAllQuery is the query of ReadAll; $1 to $3 are size, after and limit.
@@ -14,6 +17,28 @@ func ReadAllQuery() string {
 // ReadBuildQuery is the query of ReadBuild; $1 to $6 are size, team, day, build,
 // from and limit.
 func ReadBuildQuery() string { return readBuildQuery() }
+
+// LastToldQuery is the query of LastTold; $1 to $4 are size, team, day and build.
+func LastToldQuery() string { return lastToldQuery() }
+
+// PostgresMigrateDown and SQLiteMigrateDown take a schema back to a version.
+func PostgresMigrateDown(ctx context.Context, pool *sql.DB, version int64) error {
+	return migrateDown(ctx, pool, database.DialectPostgres, "migrations/postgres", version)
+}
+
+// SQLiteMigrateDown is PostgresMigrateDown for a file.
+func SQLiteMigrateDown(ctx context.Context, file *sql.DB, version int64) error {
+	return migrateDown(ctx, file, database.DialectSQLite3, "migrations/sqlite", version)
+}
+
+func migrateDown(ctx context.Context, pool *sql.DB, dialect database.Dialect, folder string, version int64) error {
+	provider, err := newMigrator(pool, dialect, folder)
+	if err != nil {
+		return err
+	}
+	_, err = provider.DownTo(ctx, version)
+	return err
+}
 
 // Settings returns a setting of the sessions of both pools.
 func (p *Postgres) Settings(ctx context.Context, name string) (pool, appends string, err error) {

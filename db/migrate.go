@@ -44,17 +44,20 @@ func Migrate(ctx context.Context, url string) error {
 }
 
 func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, folder string, options ...goose.ProviderOption) error {
-	files, err := fs.Sub(migrations, folder)
-	if err != nil {
-		return err
-	}
-	options = append(options, goose.WithDisableGlobalRegistry(true))
-	provider, err := goose.NewProvider(dialect, db, files, options...)
+	provider, err := newMigrator(db, dialect, folder, options...)
 	if err != nil {
 		return err
 	}
 	_, err = provider.Up(ctx)
 	return err
+}
+
+func newMigrator(db *sql.DB, dialect database.Dialect, folder string, options ...goose.ProviderOption) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, folder)
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(dialect, db, files, append(options, goose.WithDisableGlobalRegistry(true))...)
 }
 
 // migrationLock is a session's advisory lock, one for each schema. It waits

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/klauspost/compress/s2"
 
@@ -29,6 +30,9 @@ func placeholder(args *[]any, value any) string {
 	return "$" + strconv.Itoa(len(*args))
 }
 
+// ours are the types of stream.Ours, as a list in SQL.
+var ours = "'" + strings.Join(stream.OurTypes(), "', '") + "'"
+
 // readClauses are what follows FROM events for q, with arguments after args.
 func readClauses(q ReadQuery, args []any) (string, []any) {
 	where := `WHERE position > ` + placeholder(&args, q.After)
@@ -38,6 +42,16 @@ func readClauses(q ReadQuery, args []any) (string, []any) {
 	if q.Organization != "" && q.Pipeline != "" {
 		where += ` AND organization = ` + placeholder(&args, clean(q.Organization, maxName)) +
 			` AND pipeline = ` + placeholder(&args, clean(q.Pipeline, maxName))
+	}
+	if len(q.Types) > 0 {
+		types := make([]string, len(q.Types))
+		for i, typ := range q.Types {
+			types[i] = placeholder(&args, clean(typ, maxName))
+		}
+		where += ` AND type IN (` + strings.Join(types, ", ") + `)`
+	}
+	if q.Delivered {
+		where += ` AND type NOT IN (` + ours + `)`
 	}
 	return where + ` ORDER BY position LIMIT ` + placeholder(&args, pageSize(q.Limit)), args
 }

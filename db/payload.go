@@ -87,6 +87,9 @@ func (p *packer) pack(data []byte) []byte {
 	return out
 }
 
+// pack is packer.pack for data that is compressed one at a time.
+func pack(data []byte) []byte { return s2.Encode(nil, data) }
+
 // maxUnpacked is above the largest payload and the largest snapshot.
 const maxUnpacked = 256 << 20
 

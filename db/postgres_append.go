@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/build-tracker/build-tracker/stream"
 )
 
 // Append is Store.Append.
@@ -46,25 +44,10 @@ func (p *Postgres) appendBatch(ctx context.Context, batch []entry) ([]Appended, 
 // which no lock is held.
 func (p *Postgres) appendOnce(ctx context.Context, batch []entry) ([]Appended, error) {
 	n := len(batch)
-	keys, ends, size := make([][]byte, n), make([]int32, n), 0
-	teams, organizations, builds := make([]string, n), make([]string, n), make([]string, n)
-	pipelines, types, numbers := make([]string, n), make([]string, n), make([]int64, n)
-	for i := range batch {
-		e := &batch[i]
-		keys[i] = e.Key[:]
-		size += len(e.payload) // of a batch at most maxBatchBytes, or of one payload
-		ends[i] = int32(size)
-		teams[i], organizations[i], builds[i] = e.Team, e.Organization, e.BuildID
-		pipelines[i], types[i], numbers[i] = e.Pipeline, e.Type, e.Number
-	}
-	payloads := make([]byte, 0, size)
-	for i := range batch {
-		payloads = append(payloads, batch[i].payload...)
-	}
 	var head int64
 	var ranks, seqs []*int64
 	err := p.appends.QueryRow(ctx, `SELECT head, ranks, seqs FROM append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		keys, teams, organizations, builds, pipelines, numbers, types, stream.Version, payloads, ends).Scan(&head, &ranks, &seqs)
+		newAppendArrays(batch).args()...).Scan(&head, &ranks, &seqs)
 	if err != nil {
 		return nil, err
 	}

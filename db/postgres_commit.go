@@ -51,14 +51,7 @@ const (
 func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	var batch pgx.Batch
-	batch.Queue(`SELECT move_cursor($1, $2, $3, $4)`, clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To)
-	err := p.commit(ctx, &batch, distinctRows(b.Rows), func() {
-		queueWants(&batch, distinctWants(b.Wants))
-		for _, a := range b.Aside {
-			batch.Queue(setAside, a.Position, clean(a.Reason, maxReason))
-		}
-	})
+	err := p.withPartitions(ctx, b.Own, func() error { return p.commitBatch(ctx, b) })
 	if sqlState(err) == fenced {
 		return ErrFenced
 	}
@@ -68,8 +61,20 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 	return nil
 }
 
-// commit runs what the batch has, writes rows, and runs what rest adds to it.
-func (p *Postgres) commit(ctx context.Context, batch *pgx.Batch, rows []Row, rest func()) error {
+func (p *Postgres) commitBatch(ctx context.Context, b Batch) error {
+	var batch pgx.Batch
+	batch.Queue(`SELECT move_cursor($1, $2, $3, $4)`, clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To)
+	return p.writeRows(ctx, &batch, distinctRows(b.Rows), func() {
+		queueWants(&batch, distinctWants(b.Wants))
+		for _, a := range b.Aside {
+			batch.Queue(setAside, a.Position, clean(a.Reason, maxReason))
+		}
+		queueOwn(&batch, b.Own)
+	})
+}
+
+// writeRows runs what the batch has, writes rows, and runs what rest adds to it.
+func (p *Postgres) writeRows(ctx context.Context, batch *pgx.Batch, rows []Row, rest func()) error {
 	n := commitAtOnce(rows)
 	if n > 0 {
 		batch.Queue(upsertRows, p.rowArrays(rows[:n])...)

@@ -38,9 +38,11 @@ func readAllQuery(clauses string) string {
 	return withinSize(`SELECT `+eventColumns+` FROM events `+clauses, "position")
 }
 
+// stamped selects a build's events in the partition of its stamp.
+const stamped = `team = $2 AND day = $3::text::date AND build_id = $4`
+
 func readBuildQuery() string {
-	return withinSize(`SELECT `+eventColumns+` FROM events
-		WHERE team = $2 AND day = $3::text::date AND build_id = $4 AND seq >= $5 ORDER BY seq LIMIT $6`, "seq")
+	return withinSize(`SELECT `+eventColumns+` FROM events WHERE `+stamped+` AND seq >= $5 ORDER BY seq LIMIT $6`, "seq")
 }
 
 // ReadAll is Store.ReadAll.
@@ -58,13 +60,20 @@ func (p *Postgres) each(ctx context.Context, size int, q ReadQuery, do func(*str
 	return p.readEvents(ctx, eventPage{limit: size, do: do}, readAllQuery(clauses), args...)
 }
 
-// ReadBuild is Store.ReadBuild. The build's stamp names its partition; no other
-// is opened.
+// ReadBuild is Store.ReadBuild.
 func (p *Postgres) ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error) {
+	return p.readStamped(ctx, buildID, readBuildQuery(), from, pageSize(limit))
+}
+
+// readStamped reads events of a build. Its stamp names their partition; no other
+// is opened. The query's arguments are the size, the team, the day, the build and
+// those given.
+func (p *Postgres) readStamped(ctx context.Context, buildID, query string, args ...any) ([]stream.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	buildID = clean(buildID, maxName)
 	var team, day string
-	err := p.pool.QueryRow(ctx, `SELECT team, to_char(day, 'YYYY-MM-DD') FROM build_seqs WHERE build_id = $1`, clean(buildID, maxName)).Scan(&team, &day)
+	err := p.pool.QueryRow(ctx, `SELECT team, to_char(day, 'YYYY-MM-DD') FROM build_seqs WHERE build_id = $1 AND NOT dropped`, buildID).Scan(&team, &day)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -73,9 +82,9 @@ func (p *Postgres) ReadBuild(ctx context.Context, buildID string, from int64, li
 	}
 	// Planned anew with the values at hand: only so do the other partitions stay
 	// out of the plan, unlocked.
+	args = append([]any{pgx.QueryExecModeExec, maxRead, team, day, buildID}, args...)
 	return kept(func(do func(*stream.Event) error) error {
-		return p.readEvents(ctx, eventPage{limit: maxRead, do: do}, readBuildQuery(),
-			pgx.QueryExecModeExec, maxRead, team, day, buildID, from, pageSize(limit))
+		return p.readEvents(ctx, eventPage{limit: maxRead, do: do}, query, args...)
 	})
 }
 

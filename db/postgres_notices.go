@@ -2,9 +2,11 @@ package db
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // queueWants adds wants, one for each notice, to a transaction. A notice that was
@@ -74,11 +76,15 @@ func (p *Postgres) Extend(ctx context.Context, n Notice, ttl time.Duration) erro
 // Receipt is Store.Receipt.
 func (p *Postgres) Receipt(ctx context.Context, n Notice, r Receipt) error {
 	const settled = `sent_rev = $4, attempts = 0, last_error = '', uncertain = false, claimed_until = NULL, next_try_at = now(), `
-	if r.Unsent {
-		return p.settle(ctx, "write a receipt", settled+`body_hash = NULL`, n, r.SentRev)
+	change, args := settled+`body_hash = NULL`, []any{r.SentRev}
+	if !r.Unsent {
+		change = settled + `body_hash = $5, channel = $6, ts = $7, sent_at = now()`
+		args = []any{r.SentRev, r.BodyHash, clean(r.Channel, maxName), clean(r.TS, maxName)}
 	}
-	return p.settle(ctx, "write a receipt", settled+`body_hash = $5, channel = $6, ts = $7, sent_at = now()`,
-		n, r.SentRev, r.BodyHash, clean(r.Channel, maxName), clean(r.TS, maxName))
+	if len(r.Own) == 0 {
+		return p.settle(ctx, "write a receipt", change, n, args...)
+	}
+	return p.settleAnd(ctx, "write a receipt", change, r.Own, n, args...)
 }
 
 // Postpone is Store.Postpone.
@@ -91,14 +97,44 @@ func (p *Postgres) Postpone(ctx context.Context, n Notice, o Postponement) error
 func (p *Postgres) settle(ctx context.Context, op, change string, n Notice, args ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	tag, err := p.pool.Exec(ctx, `UPDATE notices SET `+change+claimed, append([]any{n.BuildID, n.Kind, n.Token}, args...)...)
-	if err != nil {
+	err := settle(ctx, p.pool, change, n, args...)
+	if err != nil && !errors.Is(err, ErrLostClaim) {
 		return p.fail(op, err)
 	}
-	if tag.RowsAffected() == 0 {
-		return ErrLostClaim
+	return err
+}
+
+// settleAnd is settle that appends events of ours in the same transaction.
+func (p *Postgres) settleAnd(ctx context.Context, op, change string, own []Own, n Notice, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := p.withPartitions(ctx, own, func() error {
+		return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+			if err := settle(ctx, tx, change, n, args...); err != nil {
+				return err
+			}
+			var batch pgx.Batch
+			queueOwn(&batch, own)
+			return tx.SendBatch(ctx, &batch).Close()
+		})
+	})
+	if err != nil && !errors.Is(err, ErrLostClaim) {
+		return p.fail(op, err)
 	}
-	return nil
+	return err
+}
+
+// execer is a pool or a transaction.
+type execer interface {
+	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
+}
+
+func settle(ctx context.Context, db execer, change string, n Notice, args ...any) error {
+	tag, err := db.Exec(ctx, `UPDATE notices SET `+change+claimed, append([]any{n.BuildID, n.Kind, n.Token}, args...)...)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrLostClaim
+	}
+	return err
 }
 
 // CountDue is Store.CountDue.

@@ -38,6 +38,8 @@ type SQLite struct {
 	insert insertStatements
 	group  *groupCommit
 	lock   *os.File
+	// retaining is held by a Retain that is under way.
+	retaining sync.Mutex
 
 	close  sync.Once
 	closed atomic.Bool // after the last append was answered

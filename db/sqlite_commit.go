@@ -45,7 +45,7 @@ func (s *SQLite) Commit(ctx context.Context, b Batch) error {
 				return err
 			}
 		}
-		return nil
+		return s.appendOwn(ctx, tx, b.Own)
 	})
 }
 

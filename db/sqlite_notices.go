@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"time"
@@ -98,11 +99,21 @@ func (s *SQLite) Extend(ctx context.Context, n Notice, ttl time.Duration) error 
 func (s *SQLite) Receipt(ctx context.Context, n Notice, r Receipt) error {
 	const settled = `sent_rev = $4, next_try_at = $5, attempts = 0, last_error = '', uncertain = 0, claimed_until = NULL, `
 	now := time.Now().UnixMicro()
-	if r.Unsent {
-		return s.settle(ctx, "write a receipt", settled+`body_hash = NULL`, n, r.SentRev, now)
+	change, args := settled+`body_hash = NULL`, []any{n.BuildID, n.Kind, n.Token, r.SentRev, now}
+	if !r.Unsent {
+		change = settled + `sent_at = $5, body_hash = $6, channel = $7, ts = $8`
+		args = append(args, r.BodyHash, clean(r.Channel, maxName), clean(r.TS, maxName))
 	}
-	return s.settle(ctx, "write a receipt", settled+`sent_at = $5, body_hash = $6, channel = $7, ts = $8`,
-		n, r.SentRev, now, r.BodyHash, clean(r.Channel, maxName), clean(r.TS, maxName))
+	return s.write(ctx, "write a receipt", callTimeout, func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `UPDATE notices SET `+change+claimed, args...)
+		if err != nil {
+			return err
+		}
+		if changed, err := result.RowsAffected(); err != nil || changed == 0 {
+			return cmp.Or(err, ErrLostClaim)
+		}
+		return s.appendOwn(ctx, tx, r.Own)
+	})
 }
 
 // Postpone is Store.Postpone.

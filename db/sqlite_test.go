@@ -2,7 +2,9 @@ package db_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -77,4 +79,51 @@ func TestSQLiteOpenEndsWithItsContext(t *testing.T) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 	openSQLite(t, dir) // the lock was given up
+}
+
+func TestSQLiteRetention(t *testing.T) {
+	t.Parallel()
+	dbtest.Retention(t, func(t *testing.T) (db.Store, dbtest.Aging) {
+		dir := t.TempDir()
+		s := openSQLite(t, dir)
+		file := openFile(t, dir)
+		return s, func(t *testing.T, days int) {
+			t.Helper()
+			age := fmt.Sprintf("-%d days", days)
+			for _, query := range []string{
+				`UPDATE events SET day = date(day, $1)`,
+				`UPDATE build_seqs SET day = date(day, $1)`,
+				`UPDATE deliveries SET received_at = received_at - 86400000000 * -cast($1 AS INTEGER)`,
+			} {
+				if _, err := file.ExecContext(t.Context(), query, age); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// openFile opens the database of an open store beside it.
+func openFile(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	file, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "events.db")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+func TestSQLiteMigratesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openSQLite(t, dir)
+	before := fill(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SQLiteMigrateDown(t.Context(), openFile(t, dir), 3); err != nil {
+		t.Fatal(err)
+	}
+	wantFilled(t, openSQLite(t, dir), before)
 }

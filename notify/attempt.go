@@ -117,6 +117,10 @@ func (a *attempt) say(ctx context.Context, b *build.Build, ref Ref) Result {
 			return a.fail(ctx, err)
 		}
 		r.Channel, r.TS = ref.Channel, ref.TS
+		r.Said = &Said{Action: "sent", Build: b}
+		if result == Updated {
+			r.Said.Action = "edited"
+		}
 		return a.settle(ctx, r, result)
 	}
 }

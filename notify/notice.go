@@ -44,6 +44,16 @@ type Receipt struct {
 	TS       string
 	// Unsent: nothing had to be said, and nothing is in the channel.
 	Unsent bool
+	// Said is what was done to the message; nil for nothing.
+	Said *Said
+}
+
+// Said is what was done to a message.
+type Said struct {
+	// Action is "sent" or "edited".
+	Action string
+	// Build is whose message it is, as it was said.
+	Build *build.Build
 }
 
 // Postponement is why and for how long a notice waits.

@@ -3,6 +3,7 @@ package dbtest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ var reads = map[string]func(*testing.T, db.Store){
 	"an event is read as it was appended": testEvent,
 	"read all selects":                    testReadAll,
 	"read build selects":                  testReadBuild,
+	"the latest told is found":            testLastTold,
+	"next seqs are told":                  testNextSeqs,
 	"a page of large events is short":     testLargePage,
 	"teams have partitions of their own":  testTeams,
 }
@@ -73,6 +76,8 @@ func testReadAll(t *testing.T, s db.Store) {
 		"a pipeline's, part":   {db.ReadQuery{Organization: "acme", Pipeline: "api", After: 2, UpTo: 5, Limit: 1}, []int64{4}},
 		"an unknown one's":     {db.ReadQuery{Organization: "other", Pipeline: "api", Limit: 100}, []int64{}},
 		"a name with a NUL is": {db.ReadQuery{Organization: "acme", Pipeline: "a\x00", Limit: 100}, []int64{}},
+		"of types":             {db.ReadQuery{Types: []string{"job.finished", "other"}, UpTo: 2, Limit: 100}, []int64{1, 2}},
+		"of no type there":     {db.ReadQuery{Types: []string{"other", "a\x00"}, Limit: 100}, []int64{}},
 	} {
 		if diff := cmp.Diff(c.want, positions(must(s.ReadAll(t.Context(), c.query))(t))); diff != "" {
 			t.Errorf("%s: %s", name, diff)
@@ -101,6 +106,57 @@ func testReadBuild(t *testing.T, s db.Store) {
 		if diff := cmp.Diff(c.want, positions(must(s.ReadBuild(t.Context(), c.build, c.from, c.limit))(t))); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+func testLastTold(t *testing.T, s db.Store) {
+	want := func(build string, seq int64, typ string) {
+		t.Helper()
+		e := must(s.LastTold(t.Context(), build))(t)
+		if e.BuildID != build || e.Seq != seq || e.Type != typ || string(e.Data) != `{"n":0}` {
+			t.Errorf("build %s: %+v", build, e)
+		}
+	}
+	add := func(build string, types ...string) {
+		t.Helper()
+		own := make([]db.Own, len(types))
+		for i, typ := range types {
+			own[i] = db.Own{ID: stream.ID{byte(i)}, BuildID: build, Type: typ, Data: []byte(`{"n":0}`)}
+		}
+		commit(t, s, 0, 0, db.Batch{Own: own})
+	}
+	for _, id := range []string{"unknown", "a\x00"} {
+		if e := must(s.LastTold(t.Context(), id))(t); e.BuildID != "" {
+			t.Errorf("of a build that is not there: %+v", e)
+		}
+	}
+	mustAppend(t, s, delivery("a", 0))
+	add("a", stream.TypeInitialize, stream.TypeNotice, stream.TypeLog, stream.TypeError, stream.TypeStart, stream.TypeFinish)
+	want("a", 0, "job.finished")
+	add("a", stream.TypeStatus, stream.TypeNotice)
+	want("a", 7, stream.TypeStatus)
+
+	// It looks at so many only.
+	mustAppend(t, s, delivery("b", 0))
+	add("b", slices.Repeat([]string{stream.TypeNotice}, 499)...)
+	want("b", 0, "job.finished")
+	add("b", stream.TypeNotice)
+	if e := must(s.LastTold(t.Context(), "b"))(t); e.BuildID != "" {
+		t.Errorf("beyond 500 events: %+v", e)
+	}
+}
+
+func testNextSeqs(t *testing.T, s db.Store) {
+	for n := range 3 {
+		mustAppend(t, s, delivery("a", n))
+	}
+	mustAppend(t, s, delivery("b", 0))
+	got := must(s.NextSeqs(t.Context(), []string{"a", "b", "unknown", "a\x00"}))(t)
+	if diff := cmp.Diff(map[string]int64{"a": 3, "b": 1}, got); diff != "" {
+		t.Error(diff)
+	}
+	if got := must(s.NextSeqs(t.Context(), nil))(t); len(got) != 0 {
+		t.Errorf("of none: %v", got)
 	}
 }
 

@@ -12,7 +12,8 @@ CREATE TABLE build_seqs (
     build_id TEXT PRIMARY KEY,
     team     TEXT NOT NULL,
     day      TEXT NOT NULL,
-    next_seq INTEGER NOT NULL
+    next_seq INTEGER NOT NULL,
+    dropped  INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE stream_head (

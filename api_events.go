@@ -1,0 +1,201 @@
+package buildtracker
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/build-tracker/build-tracker/db"
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+const (
+	defaultEvents = 100
+	maxEvents     = 10_000
+	eventsAtOnce  = 500
+	// maxTypes bounds the types of events that a request selects.
+	maxTypes = 50
+)
+
+// buildEvents answers all events of a build, from a seq on: as an array, or as a
+// stream that goes on until the build has ended.
+func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
+	row, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	from, err := intParam(r.URL.Query(), "from", 0, 0, 1<<62)
+	if err != nil {
+		return err
+	}
+	if follows(r) {
+		return a.live.build(w, r, row.ID, from)
+	}
+	next := func() ([]stream.Event, error) {
+		events, err := a.db.ReadBuild(r.Context(), row.ID, from, eventsAtOnce)
+		if len(events) > 0 {
+			from = events[len(events)-1].Seq + 1
+		}
+		return events, err
+	}
+	wanted := from
+	events, err := next()
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	first := wanted
+	if len(events) > 0 {
+		first = events[0].Seq
+	} else if first, err = a.firstAhead(r, row.ID, wanted); err != nil {
+		return err
+	}
+	if first > wanted {
+		return gone(fmt.Sprintf("Retention has dropped this build's events before seq %d. Ask with ?from=%d for those there are.", first, first))
+	}
+	return writeEvents(w, events, next)
+}
+
+// firstAhead returns the seq that a build's next event gets when what is wanted
+// has been dropped, all of it; else what is wanted.
+func (a *api) firstAhead(r *http.Request, buildID string, wanted int64) (int64, error) {
+	next, err := a.db.NextSeqs(r.Context(), []string{buildID})
+	if err != nil {
+		return 0, unavailable("The database did not answer. Try again.", err)
+	}
+	return max(wanted, next[buildID]), nil
+}
+
+func gone(detail string) *problem { return fail(http.StatusGone, detail) }
+
+// events answers the whole stream behind a position: a part of it as an array,
+// or as a stream that goes on.
+func (a *api) events(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	selected, err := filterParams(query)
+	if err != nil {
+		return err
+	}
+	after, err := a.afterParam(r)
+	if err != nil {
+		return err
+	}
+	if follows(r) {
+		return a.live.events(w, r, selected, after)
+	}
+	limit, err := intParam(query, "limit", defaultEvents, 1, maxEvents)
+	if err != nil {
+		return err
+	}
+	left := int(limit)
+	next := func() ([]stream.Event, error) {
+		if left == 0 {
+			return nil, nil
+		}
+		events, err := a.db.ReadAll(r.Context(), db.ReadQuery{
+			After: after, Limit: min(left, eventsAtOnce),
+			Organization: selected.Organization, Pipeline: selected.Pipeline, Types: selected.Types,
+		})
+		if len(events) > 0 {
+			after = events[len(events)-1].Position
+			left -= len(events)
+		}
+		return events, err
+	}
+	if err := a.dropped(r, after); err != nil {
+		return err
+	}
+	events, err := next()
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	return writeEvents(w, events, next)
+}
+
+// dropped says when what is wanted may have been dropped.
+func (a *api) dropped(r *http.Request, after int64) error {
+	dropped, err := a.db.Dropped(r.Context())
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	if after >= dropped {
+		return nil
+	}
+	rest, err := a.db.ReadAll(r.Context(), db.ReadQuery{After: after, Limit: 1})
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	first := dropped + 1
+	if len(rest) > 0 {
+		first = rest[0].Position
+	}
+	return gone(fmt.Sprintf("Retention has dropped events up to position %d. The first behind %d that there is has position %d; ask with ?after=%d for all behind what was dropped.",
+		dropped, after, first, dropped))
+}
+
+// afterParam reads the position to begin behind: a number, or latest for what is
+// recorded from now on.
+func (a *api) afterParam(r *http.Request) (int64, error) {
+	query := r.URL.Query()
+	if query.Get("after") != "latest" {
+		return intParam(query, "after", 0, 0, 1<<62)
+	}
+	head, err := a.db.Head(r.Context())
+	if err != nil {
+		return 0, unavailable("The database did not answer. Try again.", err)
+	}
+	return head, nil
+}
+
+// filterParams reads which events of the stream are wanted.
+func filterParams(query url.Values) (f stream.Filter, err error) {
+	if f.Organization, f.Pipeline, err = pipelineParam(query); err != nil {
+		return f, err
+	}
+	if f.Pipeline != "" && f.Organization == "" {
+		return f, fail(http.StatusBadRequest, "The parameter pipeline is ORGANIZATION/PIPELINE.")
+	}
+	for _, types := range query["type"] {
+		for typ := range strings.SplitSeq(types, ",") {
+			if typ = strings.TrimSpace(typ); typ != "" {
+				f.Types = append(f.Types, typ)
+			}
+		}
+	}
+	if len(f.Types) > maxTypes {
+		return f, fail(http.StatusBadRequest, fmt.Sprintf("The parameter type names at most %d types.", maxTypes))
+	}
+	return f, nil
+}
+
+// writeEvents writes events, and those that next returns, until it returns none,
+// as a JSON array, without holding them all. If a read fails when the answer has
+// begun, the connection is cut: a client must not take the part for the whole.
+func writeEvents(w http.ResponseWriter, events []stream.Event, next func() ([]stream.Event, error)) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	out := bufio.NewWriterSize(w, 64<<10)
+	out.WriteByte('[')
+	first := true
+	for len(events) > 0 {
+		for i := range events {
+			if !first {
+				out.WriteByte(',')
+			}
+			first = false
+			if !json.Valid(events[i].Data) { // damaged: it would spoil the whole array
+				events[i].Data = nil
+			}
+			out.Write(events[i].AppendJSON(out.AvailableBuffer()))
+		}
+		var err error
+		if events, err = next(); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	out.WriteString("]\n")
+	out.Flush()
+	return nil
+}

@@ -1,0 +1,256 @@
+package buildtracker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+const (
+	// maxWatchers bounds the streams that one replica serves at a time.
+	maxWatchers = 20_000
+	// heartbeat is how often an idle stream gets a comment, so that proxies keep
+	// it open and a dead client is noticed.
+	heartbeat = 15 * time.Second
+	// writeTimeout bounds how long a client may take nothing.
+	writeTimeout = 10 * time.Second
+	// retryHint is how long a client waits before it connects again.
+	retryHint = 2 * time.Second
+	// troubleWait is how long a stream waits after the store did not answer.
+	troubleWait = time.Second
+	// maxWrite is how much is gathered before it is written, in bytes, while there
+	// is more at hand.
+	maxWrite = 64 << 10
+)
+
+// follower opens what live serves.
+type follower interface {
+	Build(buildID string, from int64) (*stream.EventSource, error)
+	Stream(q stream.Filter, after int64) (*stream.EventSource, error)
+}
+
+// live serves events as they come, as server-sent events.
+type live struct {
+	follower follower
+	metrics  *streamMetrics
+	log      *slog.Logger
+	watchers atomic.Int64
+	buffers  sync.Pool // of *bytes.Buffer
+}
+
+// follows says whether a request wants a stream rather than an array.
+func follows(r *http.Request) bool {
+	for _, accept := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(accept, ",") {
+			media, _, _ := strings.Cut(part, ";")
+			if strings.EqualFold(strings.TrimSpace(media), "text/event-stream") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lastEventID returns the id of the last event a client got; false without one.
+func lastEventID(r *http.Request) (int64, bool, error) {
+	text := r.Header.Get("Last-Event-ID")
+	if text == "" {
+		return 0, false, nil
+	}
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id < 0 {
+		return 0, false, fail(http.StatusBadRequest, "The Last-Event-ID header is not one of ours. Leave it out to begin anew.")
+	}
+	return id, true, nil
+}
+
+// build serves a build's events from a seq on, until the build has ended.
+func (l *live) build(w http.ResponseWriter, r *http.Request, buildID string, from int64) error {
+	last, resumed, err := lastEventID(r)
+	if err != nil {
+		return err
+	}
+	if resumed {
+		from = last + 1
+	}
+	return l.serve(w, r, func(e *stream.Event) int64 { return e.Seq }, func() (*stream.EventSource, error) {
+		return l.follower.Build(buildID, from)
+	})
+}
+
+// events serves the whole stream from behind a position on.
+func (l *live) events(w http.ResponseWriter, r *http.Request, q stream.Filter, after int64) error {
+	last, resumed, err := lastEventID(r)
+	if err != nil {
+		return err
+	}
+	if resumed {
+		after = last
+	}
+	return l.serve(w, r, func(e *stream.Event) int64 { return e.Position }, func() (*stream.EventSource, error) {
+		return l.follower.Stream(q, after)
+	})
+}
+
+// serve writes what a source has until it ends, the client goes, or the server stops.
+func (l *live) serve(w http.ResponseWriter, r *http.Request, id func(*stream.Event) int64, open func() (*stream.EventSource, error)) error {
+	defer l.watchers.Add(-1)
+	if l.watchers.Add(1) > maxWatchers {
+		l.metrics.refused.Inc()
+		return unavailable("As many streams are open as this replica serves. Try again later, or at another replica.", errors.New("too many watchers"))
+	}
+	source, err := open()
+	if err != nil {
+		return unavailable("The server is stopping. Connect again.", err)
+	}
+	defer source.Close()
+	l.metrics.watchers.Inc()
+	defer l.metrics.watchers.Dec()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would gather events otherwise
+	out := &eventWriter{out: w, control: http.NewResponseController(w), id: id, buffers: &l.buffers}
+	out.begin()
+	for {
+		if err := out.flush(); err != nil {
+			return nil // the client is gone
+		}
+		ended, err := l.relay(r.Context(), source, out)
+		switch {
+		case ended:
+			_ = out.flush()
+			return nil
+		case errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil:
+			out.comment()
+		case r.Context().Err() != nil:
+			return nil
+		case err != nil:
+			// The stream stays open: a browser that is refused once does not come again.
+			l.log.Warn("a stream waits for the store", "error", err)
+			if !sleep(r.Context(), jitter(troubleWait)) {
+				return nil
+			}
+		}
+	}
+}
+
+// relay writes the events at hand, or waits for one up to a heartbeat. It says
+// whether the stream has ended.
+func (l *live) relay(ctx context.Context, source *stream.EventSource, out *eventWriter) (ended bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, heartbeat)
+	defer cancel()
+	for {
+		e, err := source.Next(ctx)
+		gap := new(stream.GapError)
+		switch {
+		case err == nil:
+			out.event(&e)
+		case errors.As(err, &gap):
+			out.named("gap", struct {
+				First int64 `json:"first"`
+			}{gap.First})
+		case errors.Is(err, stream.ErrEndOfBuildEventStream):
+			out.named("end", struct {
+				Status string `json:"status"`
+			}{source.Status()})
+			return true, nil
+		case errors.Is(err, stream.ErrClosed):
+			out.named("shutdown", struct{}{})
+			return true, nil
+		default:
+			return false, err
+		}
+		if !source.Ready() || out.size() >= maxWrite {
+			return false, nil
+		}
+	}
+}
+
+// eventWriter writes server-sent events. What it gathers is in a buffer that it
+// has only between two flushes: most streams are idle most of the time.
+type eventWriter struct {
+	out     io.Writer
+	control *http.ResponseController
+	id      func(*stream.Event) int64
+	buffers *sync.Pool
+	buffer  *bytes.Buffer
+}
+
+func (w *eventWriter) buf() *bytes.Buffer {
+	if w.buffer == nil {
+		var ok bool
+		if w.buffer, ok = w.buffers.Get().(*bytes.Buffer); !ok {
+			w.buffer = new(bytes.Buffer)
+		}
+	}
+	return w.buffer
+}
+
+func (w *eventWriter) size() int { return w.buf().Len() }
+
+func (w *eventWriter) begin() { fmt.Fprintf(w.buf(), "retry: %d\n\n", retryHint.Milliseconds()) }
+
+func (w *eventWriter) comment() { w.buf().WriteString(":\n\n") }
+
+func (w *eventWriter) event(e *stream.Event) {
+	if bytes.ContainsAny(e.Data, "\r\n") { // damaged: it would end the message
+		e.Data = nil
+	}
+	b := w.buf()
+	b.WriteString("id: ")
+	b.Write(strconv.AppendInt(b.AvailableBuffer(), w.id(e), 10))
+	b.WriteString("\nevent: ")
+	b.WriteString(oneLine(e.Type))
+	b.WriteString("\ndata: ")
+	b.Write(e.AppendJSON(b.AvailableBuffer()))
+	b.WriteString("\n\n")
+}
+
+// named writes an event that is not of the stream: it has no id.
+func (w *eventWriter) named(name string, data any) {
+	text, _ := json.Marshal(data) // plain fields marshal
+	fmt.Fprintf(w.buf(), "event: %s\ndata: %s\n\n", name, text)
+}
+
+func (w *eventWriter) flush() error {
+	if w.buffer == nil {
+		return nil
+	}
+	defer func() {
+		if w.buffer.Cap() <= 2*maxWrite {
+			w.buffer.Reset()
+			w.buffers.Put(w.buffer)
+		}
+		w.buffer = nil
+	}()
+	if err := w.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := w.out.Write(w.buffer.Bytes()); err != nil {
+		return err
+	}
+	return w.control.Flush()
+}
+
+// oneLine keeps the name of an event from ending its line.
+func oneLine(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' {
+			return -1
+		}
+		return r
+	}, name)
+}

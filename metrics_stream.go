@@ -1,0 +1,87 @@
+package buildtracker
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/build-tracker/build-tracker/stream"
+)
+
+// streamMetrics are of the live stream.
+type streamMetrics struct {
+	watchers   prometheus.Gauge
+	refused    prometheus.Counter
+	lag        prometheus.Histogram
+	reads      *prometheus.CounterVec
+	statements *prometheus.CounterVec
+	lostHints  prometheus.Counter
+	ignored    prometheus.Counter
+	joined     prometheus.Gauge
+	channels   prometheus.Gauge
+}
+
+func newStreamMetrics(auto promauto.Factory, quick []float64) streamMetrics {
+	m := streamMetrics{
+		watchers: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "buildtracker_watchers", Help: "Streams of events that this replica serves now.",
+		}),
+		refused: auto.NewCounter(prometheus.CounterOpts{
+			Name: "buildtracker_watchers_refused_total", Help: "Streams that were refused because as many were open as a replica serves.",
+		}),
+		lag: auto.NewHistogram(histogram("buildtracker_follow_latency_seconds",
+			"Time from when an event was recorded until it was at hand for who watches it.", quick)),
+		reads: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "buildtracker_follow_reads_total", Help: "Reads of events for watchers by result: ok or failed.",
+		}, []string{"result"}),
+		statements: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "buildtracker_bus_statements_total", Help: "Statements that told the other replicas of events by result: ok or failed.",
+		}, []string{"result"}),
+		lostHints: auto.NewCounter(prometheus.CounterOpts{
+			Name: "buildtracker_bus_hints_lost_total", Help: "Hints that found a full queue; what they hinted at is found a second later.",
+		}),
+		ignored: auto.NewCounter(prometheus.CounterOpts{
+			Name: "buildtracker_bus_payloads_ignored_total", Help: "Notifications on our channel that are not ours.",
+		}),
+		joined: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "buildtracker_bus_joined", Help: "1 while this replica hears the others' notifications; 0 with the embedded store.",
+		}),
+		channels: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "buildtracker_bus_channels", Help: "Channels that somebody listens to in this process.",
+		}),
+	}
+	for _, result := range []string{outcomeOK, outcomeFailed} {
+		m.reads.WithLabelValues(result)
+		m.statements.WithLabelValues(result)
+	}
+	return m
+}
+
+const outcomeFailed = "failed"
+
+func resultOf(err error) string {
+	if err != nil {
+		return outcomeFailed
+	}
+	return outcomeOK
+}
+
+// bus returns what is account of the notifications bus.
+func (m *metrics) bus() stream.BusMetrics {
+	return stream.BusMetrics{
+		Sent:      func(err error) { m.stream.statements.WithLabelValues(resultOf(err)).Inc() },
+		Lost:      func(hints int) { m.stream.lostHints.Add(float64(hints)) },
+		Ignored:   m.stream.ignored.Inc,
+		Joined:    func(joined bool) { m.stream.joined.Set(map[bool]float64{true: 1}[joined]) },
+		Listening: func(channels int) { m.stream.channels.Set(float64(channels)) },
+	}
+}
+
+// follower returns what is account of following events.
+func (m *metrics) follower() stream.FollowerMetrics {
+	return stream.FollowerMetrics{
+		Read: func(_ time.Duration, _ int, err error) { m.stream.reads.WithLabelValues(resultOf(err)).Inc() },
+		Lag:  func(lag time.Duration) { m.stream.lag.Observe(max(0, lag.Seconds())) },
+	}
+}
