@@ -89,6 +89,7 @@ type Tracker struct {
 	// event of ours about a build.
 	committed func()
 	appended  func(buildID string)
+	announcer *announcer // nil tells nobody
 	// hear has Wake called at every delivery until stop is called.
 	hear func() (stop func())
 

@@ -20,6 +20,7 @@ type batch struct {
 	builds map[string]*change
 	aside  []db.Aside
 	own    []db.Own // events of ours that follow
+	wanted wanted   // on the topics
 }
 
 // change is a build that a batch looks at.
@@ -36,8 +37,10 @@ type change struct {
 	streak bool
 	// newest: it is the latest failure of its row, as far as this batch looked.
 	newest bool
-	// before is how it stood when the batch began.
-	before standing
+	// before is how it stood when the batch began, and outline likewise for the
+	// topics.
+	before  standing
+	outline outline
 }
 
 // standing is what other builds see of a build.
@@ -60,7 +63,7 @@ func standingOf(b *build.Build) standing {
 }
 
 func newBatch(t *Tracker, to int64) *batch {
-	return &batch{t: t, to: to, builds: make(map[string]*change)}
+	return &batch{t: t, to: to, builds: make(map[string]*change), wanted: t.announcer.wanted()}
 }
 
 // run folds events and writes what follows. A failure that comes from the
@@ -78,7 +81,12 @@ func (b *batch) run(ctx context.Context, events []decoded) error {
 			return err
 		}
 		b.tell()
-		return b.write(ctx, wants)
+		told := b.announcements()
+		if err := b.write(ctx, wants); err != nil {
+			return err
+		}
+		b.t.announcer.announce(told)
+		return nil
 	})
 }
 
@@ -186,6 +194,9 @@ func (b *batch) load(ctx context.Context, ids []string) error {
 	for _, id := range looked {
 		if c := b.builds[id]; c.b != nil {
 			c.before = standingOf(c.b)
+			if b.wanted != (wanted{}) {
+				c.outline = outlineOf(c.b, b.wanted)
+			}
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"build":     {},
 		"stream":    {},
 		"config":    {},
+		"bus":       {},
 		"buildkite": {"build"},
 		"notify":    {"build"},
 		"db":        {"build", "stream"},

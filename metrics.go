@@ -40,6 +40,8 @@ type metrics struct {
 	noticesDue    prometheus.Gauge
 	oldestDue     prometheus.Gauge
 	eventsSetBack prometheus.Gauge
+	eventsDropped prometheus.Counter
+	eventsLost    prometheus.Counter
 	up            *prometheus.GaugeVec
 	spans         *prometheus.CounterVec
 	configOK      prometheus.Gauge
@@ -90,6 +92,12 @@ func newMetrics() *metrics {
 		}),
 		eventsSetBack: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "buildtracker_events_set_aside", Help: "Events that are set aside now, over all replicas.",
+		}),
+		eventsDropped: auto.NewCounter(prometheus.CounterOpts{
+			Name: "buildtracker_events_dropped_total", Help: "Old events that this replica dropped, as the retention says.",
+		}),
+		eventsLost: auto.NewCounter(prometheus.CounterOpts{
+			Name: "buildtracker_events_lost_total", Help: "Events among those dropped that a reader had not read at twice their retention.",
 		}),
 		generations: auto.NewCounter(prometheus.CounterOpts{
 			Name: "buildtracker_redis_generations_total", Help: "How often this replica gave up what Redis held and loaded builds anew.",

@@ -1,11 +1,14 @@
 package buildtracker
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/build-tracker/build-tracker/build"
+	"github.com/build-tracker/build-tracker/bus"
 	"github.com/build-tracker/build-tracker/stream"
 )
 
@@ -20,6 +23,12 @@ type streamMetrics struct {
 	ignored    prometheus.Counter
 	joined     prometheus.Gauge
 	channels   prometheus.Gauge
+
+	finished     *prometheus.CounterVec
+	lostMessages prometheus.Counter
+	handled      *prometheus.HistogramVec
+	running      *prometheus.GaugeVec
+	busy         *prometheus.CounterVec
 }
 
 func newStreamMetrics(auto promauto.Factory, quick []float64) streamMetrics {
@@ -51,11 +60,48 @@ func newStreamMetrics(auto promauto.Factory, quick []float64) streamMetrics {
 			Name: "buildtracker_bus_channels", Help: "Channels that somebody listens to in this process.",
 		}),
 	}
+	m.finished = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "buildtracker_builds_finished_total", Help: "Builds that finished, or finished again, as this replica folded them, by status.",
+	}, []string{"status"})
+	m.lostMessages = auto.NewCounter(prometheus.CounterOpts{
+		Name: "buildtracker_topic_messages_lost_total", Help: "Messages that were not published on the topics, because subscribers were too slow.",
+	})
+	m.handled = auto.NewHistogramVec(histogram("buildtracker_topic_handler_seconds",
+		"Time that a subscriber of a topic took for a message, by subscriber and result: ok or failed.", quick), []string{"topic", "subscriber", "result"})
+	m.running = auto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "buildtracker_topic_handlers_running", Help: "Messages that a subscriber of a topic handles now.",
+	}, []string{"topic", "subscriber"})
+	m.busy = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "buildtracker_topic_messages_refused_total", Help: "Messages that a subscriber was not given because it handled as many as it may.",
+	}, []string{"topic", "subscriber"})
+	for _, status := range finalStatuses {
+		m.finished.WithLabelValues(string(status))
+	}
 	for _, result := range []string{outcomeOK, outcomeFailed} {
 		m.reads.WithLabelValues(result)
 		m.statements.WithLabelValues(result)
 	}
 	return m
+}
+
+var finalStatuses = []build.Status{build.Passed, build.Failed, build.Fixed, build.Canceled, build.Blocked, build.Unknown}
+
+// finished counts a build that finished.
+func (m *metrics) finished(_ context.Context, r bus.PipelineResult) error {
+	m.stream.finished.WithLabelValues(r.Status).Inc()
+	return nil
+}
+
+// topics returns what is account of the subscribers to topics.
+func (m *metrics) topics() bus.Options {
+	return bus.Options{
+		Started: func(s *bus.Subscription) { m.stream.running.WithLabelValues(s.Topic(), s.Name()).Inc() },
+		Handled: func(s *bus.Subscription, took time.Duration, err error) {
+			m.stream.running.WithLabelValues(s.Topic(), s.Name()).Dec()
+			m.stream.handled.WithLabelValues(s.Topic(), s.Name(), resultOf(err)).Observe(took.Seconds())
+		},
+		Refused: func(s *bus.Subscription) { m.stream.busy.WithLabelValues(s.Topic(), s.Name()).Inc() },
+	}
 }
 
 const outcomeFailed = "failed"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/build-tracker/build-tracker/build"
 	"github.com/build-tracker/build-tracker/buildkite"
+	"github.com/build-tracker/build-tracker/bus"
 	"github.com/build-tracker/build-tracker/config"
 	"github.com/build-tracker/build-tracker/db"
 	"github.com/build-tracker/build-tracker/notify"
@@ -63,6 +64,7 @@ type Server struct {
 	redis   redis.UniversalClient
 	bus     *stream.NotificationsBus
 	follow  *stream.Follower
+	topics  *bus.Bus
 	tracker *Tracker
 	sender  *notify.Sender
 	slack   *notify.Slack // nil without a token
@@ -116,6 +118,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 		Logger: s.log, Metrics: s.metrics, Traces: s.traces, BuildTTL: cfg.BuildTTL,
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
 		MaxBuilds: s.maxBuilds(), Committed: s.sender.Wake, Appended: s.appended, Hear: s.hearDeliveries,
+		Announcer: s.openTopics(),
 	})
 	s.health = newHealth(s)
 	if err := s.routes(); err != nil {
@@ -192,6 +195,7 @@ type trackerOptions struct {
 	Policy    notify.Policy
 	Committed func()
 	Appended  func(buildID string)
+	Announcer *announcer
 	// Hear has Wake called at every delivery until stop is; nil is nothing to hear.
 	Hear func() (stop func())
 }
@@ -203,7 +207,7 @@ func newTracker(store foldStore, client redis.UniversalClient, opts trackerOptio
 		db: store, state: state, lease: state.NewLease(leaseTTL),
 		reactors: []Reactor{noticeReactor(opts.Policy, time.Now)},
 		log:      opts.Logger, metrics: opts.Metrics, traces: opts.Traces, ttl: opts.BuildTTL, maxFill: most,
-		committed: opts.Committed, appended: opts.Appended, hear: opts.Hear, wake: make(chan struct{}, 1),
+		committed: opts.Committed, appended: opts.Appended, hear: opts.Hear, announcer: opts.Announcer, wake: make(chan struct{}, 1),
 		rebuilds: make(chan *rebuildRequest),
 	}
 }
@@ -243,6 +247,11 @@ func (s *Server) routes() error {
 	s.public = s.around(public)
 	return nil
 }
+
+// Topics returns the bus on which this server publishes how builds go, while it is
+// the one that folds; package bus lists the topics. Whoever embeds the server may
+// subscribe, and publish topics of their own.
+func (s *Server) Topics() *bus.Bus { return s.topics }
 
 // Addr returns where the server listens, as host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }

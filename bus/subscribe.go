@@ -52,3 +52,10 @@ func (s *Subscription) Unsubscribe() {
 	s.gone.Store(true)
 	s.remove()
 }
+
+// Wanted says whether anybody subscribes to t: whether a payload that is costly
+// to make is worth it.
+func Wanted[T any](b *Bus, t Topic[T]) bool {
+	subscribers, err := subscribersOf(b, t)
+	return err == nil && len(subscribers) > 0
+}

@@ -32,6 +32,8 @@ func (p *Postgres) Retain(ctx context.Context, q RetainQuery) (kept Retained, er
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 		defer cancel()
+		// Closing does not wait until the server knows of it.
+		_, _ = conn.Exec(ctx, `SELECT pg_advisory_unlock_all()`)
 		_ = conn.Close(ctx)
 	}()
 	if err := configure(ctx, conn, longTimeout, lockTimeout); err != nil {

@@ -3,8 +3,8 @@ package db_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +16,6 @@ import (
 	"github.com/build-tracker/build-tracker/db"
 	"github.com/build-tracker/build-tracker/db/dbtest"
 	"github.com/build-tracker/build-tracker/internal/testenv"
-	"github.com/build-tracker/build-tracker/stream"
 )
 
 // age moves all that was recorded into the past, into partitions of its days.
@@ -230,7 +229,7 @@ func TestPostgresRetentionWaitsForAnAppendUnderWay(t *testing.T) {
 	s, conn, _ := oldDay(t, url)
 	writer := connect(t, url)
 	execute(t, writer, `BEGIN`)
-	execute(t, writer, `SELECT append_events(ARRAY['\x01'::bytea], ARRAY['default'], ARRAY['acme'], ARRAY['old'], ARRAY['web'], ARRAY[1::bigint],
+	execute(t, writer, `SELECT append_events(ARRAY[sha256('late')], ARRAY['default'], ARRAY['acme'], ARRAY['old'], ARRAY['web'], ARRAY[1::bigint],
 		ARRAY['job.finished'], 1, ''::bytea, ARRAY[0])`)
 	ended := make(chan error, 1)
 	go func() {
@@ -267,29 +266,73 @@ func TestPostgresReadsABuildFromOnePartition(t *testing.T) {
 	t.Parallel()
 	url := testenv.Postgres(t)
 	s, conn := openPostgres(t, url), connect(t, url)
-	teams := []string{"default", "web", "api"}
-	for range 3 {
-		for n, team := range teams {
-			d := event(fmt.Sprintf("%s-%d", team, n), n)
-			d.BuildID, d.Team = fmt.Sprintf("%s-%d", team, time.Now().UnixNano()), team
-			copy(d.Key[:], d.BuildID)
+	execute(t, conn, `SET plan_cache_mode = force_custom_plan`)
+	type stamp struct{ Build, Team, Day string }
+	for n := range 3 {
+		for _, team := range []string{"default", "web", "api"} {
+			d := event(fmt.Sprintf("%s %d", team, n), 0)
+			d.Team = team
 			appendEvent(t, s, d)
 		}
 		age(t, conn, 7)
 	}
-	for name, query := range map[string]string{"read build": db.ReadBuildQuery(), "last told": db.LastToldQuery()} {
-		rows, err := conn.Query(t.Context(), `SELECT build_id, team, day::text FROM build_seqs`)
-		if err != nil {
+	rows, err := conn.Query(t.Context(), `SELECT build_id, team, day::text FROM build_seqs`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamps, err := pgx.CollectRows(rows, pgx.RowToStructByPos[stamp])
+	if err != nil || len(stamps) != 9 {
+		t.Fatalf("%d builds, %v", len(stamps), err)
+	}
+	opened := make(map[string]bool)
+	for _, b := range stamps {
+		var leaf string
+		if err := conn.QueryRow(t.Context(), `SELECT leaf FROM event_partitions() WHERE team = $1 AND day = $2::text::date`, b.Team, b.Day).Scan(&leaf); err != nil {
 			t.Fatal(err)
 		}
-		builds, err := pgx.CollectRows(rows, pgx.RowTo[[3]string])
-		_ = builds
-		if err == nil {
-			t.Fatal(name, query)
+		opened[leaf] = true
+		for name, plan := range map[string]string{
+			"read build": explain(t, conn, db.ReadBuildQuery(), 1<<20, b.Team, b.Day, b.Build, 0, 100),
+			"last told":  explain(t, conn, db.LastToldQuery(), 1<<20, b.Team, b.Day, b.Build),
+		} {
+			var tables []string
+			for _, found := range regexp.MustCompile(` on (events\w*)`).FindAllStringSubmatch(plan, -1) {
+				tables = append(tables, found[1])
+			}
+			slices.Sort(tables)
+			if diff := cmp.Diff([]string{leaf}, slices.Compact(tables)); diff != "" {
+				t.Errorf("%s opens %s\n%s", name, diff, plan)
+			}
 		}
 	}
-	_ = slices.Contains[[]string]
-	_ = strings.Contains
-	_ = stdlib.OpenDB
-	_ = stream.Version
+	if len(opened) != 9 {
+		t.Errorf("%d partitions for 9 builds", len(opened))
+	}
+}
+
+func TestPostgresMigratesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	url := testenv.Postgres(t)
+	s := openPostgres(t, url)
+	before := fill(t, s)
+	age(t, connect(t, url), 5)
+	appendEvent(t, s, event("young", 0))
+	young, err := s.ReadBuild(t.Context(), "young", 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before = append(before, young...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := stdlib.OpenDB(*config)
+	defer pool.Close()
+	if err := db.PostgresMigrateDown(t.Context(), pool, 3); err != nil {
+		t.Fatal(err)
+	}
+	wantFilled(t, openPostgres(t, url), before)
 }

@@ -143,6 +143,19 @@ func TestPostgresMakesTheMissingPartition(t *testing.T) {
 	}
 }
 
+func explain(t *testing.T, conn *pgx.Conn, query string, args ...any) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "EXPLAIN "+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // TestPostgresReadsPartitionsAsMeant looks at plans, because a wrong one shows
 // only under load.
 func TestPostgresReadsPartitionsAsMeant(t *testing.T) {
@@ -160,25 +173,13 @@ func TestPostgresReadsPartitionsAsMeant(t *testing.T) {
 			decode(repeat('00', 1000), 'hex')
 		FROM events, generate_series(1, 100) n`)
 	execute(t, conn, `ANALYZE events`)
-	plan := func(query string, args ...any) string {
-		t.Helper()
-		rows, err := conn.Query(t.Context(), "EXPLAIN "+query, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Join(lines, "\n")
-	}
 	execute(t, conn, `SET plan_cache_mode = force_generic_plan`)
-	all := plan(db.ReadAllQuery(), 1<<20, 5, 100)
+	all := explain(t, conn, db.ReadAllQuery(), 1<<20, 5, 100)
 	if !strings.Contains(all, "Merge Append") || strings.Contains(all, "Seq Scan") || strings.Count(all, "pkey") < 40 {
 		t.Errorf("read all does not merge the partitions' indexes:\n%s", all)
 	}
 	execute(t, conn, `SET plan_cache_mode = force_custom_plan`)
-	one := plan(db.ReadBuildQuery(), 1<<20, "default", "2001-01-01", "build-3", 0, 100)
+	one := explain(t, conn, db.ReadBuildQuery(), 1<<20, "default", "2001-01-01", "build-3", 0, 100)
 	if strings.Contains(one, "events_") {
 		t.Errorf("a day without a partition opens one:\n%s", one)
 	}
@@ -186,7 +187,7 @@ func TestPostgresReadsPartitionsAsMeant(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), `SELECT day::text FROM build_seqs WHERE build_id = 'build-3'`).Scan(&day); err != nil {
 		t.Fatal(err)
 	}
-	one = plan(db.ReadBuildQuery(), 1<<20, "default", day, "build-3", 0, 100)
+	one = explain(t, conn, db.ReadBuildQuery(), 1<<20, "default", day, "build-3", 0, 100)
 	if n := strings.Count(one, " on events_"); n != 1 {
 		t.Errorf("read build opens %d partitions, want 1:\n%s", n, one)
 	}

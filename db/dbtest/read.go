@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
@@ -117,11 +118,14 @@ func testLastTold(t *testing.T, s db.Store) {
 			t.Errorf("build %s: %+v", build, e)
 		}
 	}
+	var ids uint16
 	add := func(build string, types ...string) {
 		t.Helper()
 		own := make([]db.Own, len(types))
 		for i, typ := range types {
-			own[i] = db.Own{ID: stream.ID{byte(i)}, BuildID: build, Type: typ, Data: []byte(`{"n":0}`)}
+			ids++
+			own[i] = db.Own{BuildID: build, Type: typ, Data: []byte(`{"n":0}`)}
+			binary.BigEndian.PutUint16(own[i].ID[:], ids)
 		}
 		commit(t, s, 0, 0, db.Batch{Own: own})
 	}
