@@ -72,12 +72,12 @@ func TestBuildIsShownAsPromised(t *testing.T) {
 		}
 		body := regexp.MustCompile(`"ts":"[0-9.]+","sent_at":"[-0-9]+T[0-9:.]+Z"`).ReplaceAllString(got.body, `"ts":"TS","sent_at":"TIME"`)
 		last := r.events("/api/builds/acme/web/42/events")
-		body = strings.Replace(body, fmt.Sprintf(`"last_seq":%d,`, *last[len(last)-1].Seq), `"last_seq":LAST,`, 1)
+		body = strings.Replace(body, fmt.Sprintf(`"last_seq":%d,`, *last[len(last)-1].Seq), `"last_seq":"LAST",`, 1)
 		const want = `{"id":"web-42","organization":"acme","pipeline":"web","number":42,` +
 			`"web_url":"https://buildkite.com/acme/web/builds/42","branch":"main","commit":"abc",` +
 			`"message":"Fix \u003cit\u003e \u0026 more\n\nAt length","author":{"name":"Ann","email":"ann@example.com"},` +
 			`"state":"failed","status":"failed","consecutive_failures":2,"first_failed_number":41,"last_passed_number":null,` +
-			`"created_at":"2024-05-01T10:42:00.123Z","started_at":"2024-05-01T10:42:01Z","finished_at":"2024-05-01T10:42:40.5Z","last_seq":LAST,` +
+			`"created_at":"2024-05-01T10:42:00.123Z","started_at":"2024-05-01T10:42:01Z","finished_at":"2024-05-01T10:42:40.5Z","last_seq":"LAST",` +
 			`"steps":[` +
 			`{"name":"lint","status":"fixed","jobs":[` +
 			`{"id":"web-42lintfailed","state":"failed","exit_status":1,"soft_failed":false,"web_url":"https://buildkite.com/job/lint","finished_at":"2024-05-01T10:42:10.5Z"},` +

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -272,6 +273,7 @@ func tellStory(t *testing.T, s stores, scenes [][]traffic.Delivery, at int) (out
 		ids[e.BuildID] = true
 		out.Events = append(out.Events, fmt.Sprintf("%s %d %s", e.BuildID, e.Seq, e.Type))
 	}
+	slices.Sort(out.Events) // messages of two builds go out in any order
 	var list []string
 	for id := range ids {
 		list = append(list, id)

@@ -17,6 +17,7 @@ const deliveriesChannel = "deliveries"
 // one process.
 func (s *Server) openBus(ctx context.Context) (*stream.NotificationsBus, error) {
 	o := stream.BusOptions{Logger: s.log, Metrics: s.metrics.bus()}
+	s.metrics.stream.joined.Set(1) // until a transport says otherwise
 	if store, ok := s.db.(*db.Postgres); ok {
 		channel, err := store.NotifyChannel(ctx)
 		if err != nil {

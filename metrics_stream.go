@@ -54,7 +54,7 @@ func newStreamMetrics(auto promauto.Factory, quick []float64) streamMetrics {
 			Name: "buildtracker_bus_payloads_ignored_total", Help: "Notifications on our channel that are not ours.",
 		}),
 		joined: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "buildtracker_bus_joined", Help: "1 while this replica hears the others' notifications; 0 with the embedded store.",
+			Name: "buildtracker_bus_joined", Help: "1 while this replica hears the others' notifications.",
 		}),
 		channels: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "buildtracker_bus_channels", Help: "Channels that somebody listens to in this process.",
