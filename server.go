@@ -273,6 +273,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	work.Go(func() { s.health.watch(running) })
 	work.Go(func() { s.reload.watch(running) })
+	old := &retention{store: s.db, live: s.reload.live.Load, metrics: s.metrics, log: s.log}
+	work.Go(func() { old.run(running) })
 
 	var servers []*http.Server
 	var serving sync.WaitGroup
