@@ -46,7 +46,7 @@ func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return unavailable("The database did not answer. Try again.", err)
 	}
-	first := wanted
+	var first int64
 	if len(events) > 0 {
 		first = events[0].Seq
 	} else if first, err = a.firstAhead(r, row.ID, wanted); err != nil {

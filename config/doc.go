@@ -22,7 +22,7 @@
 //	  - name: web
 //	    pipelines: [acme/web, acme/mobile-*] # * is any text within its part
 //	    retention: {events: 30d}
-//	retention: # how long things are to be kept; nothing is removed yet
+//	retention: # how long things are kept
 //	  events: 90d
 //	  builds: 400d
 //	  deliveries: 30d

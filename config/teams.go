@@ -25,7 +25,7 @@ type Team struct {
 	Retention TeamRetention
 }
 
-// Retention is how long things are kept; above 0. Nothing is removed yet.
+// Retention is how long things are kept; above 0.
 type Retention struct {
 	// Events is counted from the day on which an event's build was first seen.
 	Events time.Duration

@@ -111,12 +111,13 @@ func retainUntil(t *testing.T, s *db.Postgres, conn *pgx.Conn, query string, arg
 		ended <- err
 	}()
 	awaitTrue(t, conn, query, args...)
-	execute(t, conn, `SELECT pg_terminate_backend(pid) FROM pg_locks
-		WHERE locktype = 'advisory' AND granted AND objsubid = 1
-			AND (classid::bigint << 32) | objid::bigint = hashtextextended(current_schema() || ' build-tracker retention', 0)`)
+	const lock = ` FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+		AND (classid::bigint << 32) | objid::bigint = hashtextextended(current_schema() || ' build-tracker retention', 0)`
+	execute(t, conn, `SELECT pg_terminate_backend(pid)`+lock)
 	if err := <-ended; err == nil {
 		t.Error("it came to its end")
 	}
+	awaitTrue(t, conn, `SELECT NOT EXISTS (SELECT`+lock+`)`) // it is told before it is done
 }
 
 func awaitTrue(t *testing.T, conn *pgx.Conn, query string, args ...any) {

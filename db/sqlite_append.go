@@ -93,7 +93,7 @@ func (st *insertStatements) appending(ctx context.Context, tx *sql.Tx, do func(*
 	if err := do(a); err != nil {
 		return err
 	}
-	_, err := tx.StmtContext(ctx, st.head).ExecContext(ctx, a.position)
+	_, err := tx.StmtContext(ctx, st.head).ExecContext(ctx, a.position) //nolint:sqlclosecheck // the transaction's
 	return err
 }
 

@@ -103,6 +103,29 @@ func TestSQLiteRetention(t *testing.T) {
 	})
 }
 
+func TestSQLiteRetentionFinishesWhatWasNoted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openSQLite(t, dir)
+	for n := range 3 {
+		appendEvent(t, s, event("a", n))
+	}
+	if _, err := openFile(t, dir).ExecContext(t.Context(),
+		`INSERT INTO dropping SELECT team, day, 2, 2, 1, 'export' FROM events LIMIT 1`); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 0} {
+		got, err := s.Retain(t.Context(), keep90Days())
+		if err != nil || len(got.Days) != want || want > 0 && got.Days[0].Lost != 1 {
+			t.Errorf("dropped %+v, %v", got.Days, err)
+		}
+		// The third came after the note.
+		if events, err := s.ReadAll(t.Context(), db.ReadQuery{}); err != nil || len(events) != 1 || events[0].Position != 3 {
+			t.Errorf("left: %+v, %v", events, err)
+		}
+	}
+}
+
 // openFile opens the database of an open store beside it.
 func openFile(t *testing.T, dir string) *sql.DB {
 	t.Helper()
