@@ -244,9 +244,11 @@ func TestBadResumeIsRefused(t *testing.T) {
 	r.record(tell("web", 1).event("build.running", nil))
 	r.settle()
 	for _, path := range []string{"/api/builds/acme/web/1/events", "/api/events"} {
-		got := r.do(request{method: "GET", path: path, header: map[string]string{"Accept": "text/event-stream", "Last-Event-ID": "x"}})
-		if got.status != http.StatusBadRequest || !strings.Contains(got.body, "Last-Event-ID") {
-			t.Errorf("%s: %d %s", path, got.status, got.body)
+		for _, id := range []string{"x", "-1", "1.5", "9223372036854775807"} {
+			got := r.do(request{method: "GET", path: path, header: map[string]string{"Accept": "text/event-stream", "Last-Event-ID": id}})
+			if got.status != http.StatusBadRequest || !strings.Contains(got.body, "Last-Event-ID") {
+				t.Errorf("%s after %s: %d %s", path, id, got.status, got.body)
+			}
 		}
 	}
 }

@@ -34,6 +34,7 @@ func Variables() []Variable {
 		{"migrate", MigrateFlags{}},
 		{"send", SendFlags{}},
 		{"simulate", SimulateFlags{}},
+		{"watch", WatchFlags{}},
 	} {
 		for _, f := range fieldsOf(command.flags) {
 			i, known := at[f.env]

@@ -14,12 +14,13 @@ func ReadAllQuery() string {
 	return readAllQuery(clauses)
 }
 
-// ReadBuildQuery is the query of ReadBuild; $1 to $6 are size, team, day, build,
-// from and limit.
-func ReadBuildQuery() string { return readBuildQuery() }
+// ReadBuildQuery is the query of ReadBuild for a build's stamp; $1 to $4 are size,
+// build, from and limit.
+func ReadBuildQuery(stamp string) string { return readBuildQuery(stamp) }
 
-// LastToldQuery is the query of LastTold; $1 to $4 are size, team, day and build.
-func LastToldQuery() string { return lastToldQuery() }
+// LastToldQuery is the query of LastTold for a build's stamp; $1 and $2 are size and
+// build.
+func LastToldQuery(stamp string) string { return lastToldQuery(stamp) }
 
 // PostgresMigrateDown and SQLiteMigrateDown take a schema back to a version.
 func PostgresMigrateDown(ctx context.Context, pool *sql.DB, version int64) error {

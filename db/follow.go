@@ -28,13 +28,13 @@ func lastTold(ofBuild string) string {
 		WHERE type NOT IN (` + untold + `) ORDER BY seq DESC LIMIT 1)`
 }
 
-func lastToldQuery() string {
-	return withinSize(`SELECT `+eventColumns+` FROM events `+lastTold(stamped), "position")
+func lastToldQuery(stamp string) string {
+	return withinSize(`SELECT `+eventColumns+` FROM events `+lastTold(stampedBuild(stamp)), "position")
 }
 
 // LastTold is Store.LastTold.
 func (p *Postgres) LastTold(ctx context.Context, buildID string) (stream.Event, error) {
-	return first(p.readStamped(ctx, buildID, lastToldQuery()))
+	return first(p.readStamped(ctx, buildID, lastToldQuery))
 }
 
 // LastTold is Store.LastTold.

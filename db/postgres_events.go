@@ -38,11 +38,13 @@ func readAllQuery(clauses string) string {
 	return withinSize(`SELECT `+eventColumns+` FROM events `+clauses, "position")
 }
 
-// stamped selects a build's events in the partition of its stamp.
-const stamped = `team = $2 AND day = $3::text::date AND build_id = $4`
+// stampedBuild selects the events of build $2. The stamp is the condition that
+// names their partition. It has values in it, not parameters: only so do the other
+// partitions stay out of a plan that is kept, and unlocked.
+func stampedBuild(stamp string) string { return stamp + ` AND build_id = $2` }
 
-func readBuildQuery() string {
-	return withinSize(`SELECT `+eventColumns+` FROM events WHERE `+stamped+` AND seq >= $5 ORDER BY seq LIMIT $6`, "seq")
+func readBuildQuery(stamp string) string {
+	return withinSize(`SELECT `+eventColumns+` FROM events WHERE `+stampedBuild(stamp)+` AND seq >= $3 ORDER BY seq LIMIT $4`, "seq")
 }
 
 // ReadAll is Store.ReadAll.
@@ -62,29 +64,27 @@ func (p *Postgres) each(ctx context.Context, size int, q ReadQuery, do func(*str
 
 // ReadBuild is Store.ReadBuild.
 func (p *Postgres) ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error) {
-	return p.readStamped(ctx, buildID, readBuildQuery(), from, pageSize(limit))
+	return p.readStamped(ctx, buildID, readBuildQuery, from, pageSize(limit))
 }
 
 // readStamped reads events of a build. Its stamp names their partition; no other
-// is opened. The query's arguments are the size, the team, the day, the build and
-// those given.
-func (p *Postgres) readStamped(ctx context.Context, buildID, query string, args ...any) ([]stream.Event, error) {
+// is opened. The query's arguments are the size, the build and those given.
+func (p *Postgres) readStamped(ctx context.Context, buildID string, query func(stamp string) string, args ...any) ([]stream.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	buildID = clean(buildID, maxName)
-	var team, day string
-	err := p.pool.QueryRow(ctx, `SELECT team, to_char(day, 'YYYY-MM-DD') FROM build_seqs WHERE build_id = $1 AND NOT dropped`, buildID).Scan(&team, &day)
+	var stamp string
+	err := p.pool.QueryRow(ctx, `SELECT format('team = %L AND day = %L', team, to_char(day, 'YYYY-MM-DD'))
+		FROM build_seqs WHERE build_id = $1 AND NOT dropped`, buildID).Scan(&stamp)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, p.fail("find the build's partition", err)
 	}
-	// Planned anew with the values at hand: only so do the other partitions stay
-	// out of the plan, unlocked.
-	args = append([]any{pgx.QueryExecModeExec, maxRead, team, day, buildID}, args...)
+	args = append([]any{maxRead, buildID}, args...)
 	return kept(func(do func(*stream.Event) error) error {
-		return p.readEvents(ctx, eventPage{limit: maxRead, do: do}, query, args...)
+		return p.readEvents(ctx, eventPage{limit: maxRead, do: do}, query(stamp), args...)
 	})
 }
 

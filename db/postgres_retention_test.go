@@ -267,7 +267,7 @@ func TestPostgresReadsABuildFromOnePartition(t *testing.T) {
 	t.Parallel()
 	url := testenv.Postgres(t)
 	s, conn := openPostgres(t, url), connect(t, url)
-	execute(t, conn, `SET plan_cache_mode = force_custom_plan`)
+	execute(t, conn, `SET plan_cache_mode = force_generic_plan`)
 	type stamp struct{ Build, Team, Day string }
 	for n := range 3 {
 		for _, team := range []string{"default", "web", "api"} {
@@ -292,9 +292,10 @@ func TestPostgresReadsABuildFromOnePartition(t *testing.T) {
 			t.Fatal(err)
 		}
 		opened[leaf] = true
+		where := fmt.Sprintf("team = '%s' AND day = '%s'", b.Team, b.Day)
 		for name, plan := range map[string]string{
-			"read build": explain(t, conn, db.ReadBuildQuery(), 1<<20, b.Team, b.Day, b.Build, 0, 100),
-			"last told":  explain(t, conn, db.LastToldQuery(), 1<<20, b.Team, b.Day, b.Build),
+			"read build": explain(t, conn, db.ReadBuildQuery(where), 1<<20, b.Build, 0, 100),
+			"last told":  explain(t, conn, db.LastToldQuery(where), 1<<20, b.Build),
 		} {
 			var tables []string
 			for _, found := range regexp.MustCompile(` on (events\w*)`).FindAllStringSubmatch(plan, -1) {

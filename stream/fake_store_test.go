@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,13 +200,17 @@ func (s *fakeStore) Dropped(ctx context.Context) (int64, error) {
 // rig is a Follower on a fake store, with a bus.
 type rig struct {
 	*stream.Follower
-	store *fakeStore
-	bus   *stream.NotificationsBus
+	store    *fakeStore
+	bus      *stream.NotificationsBus
+	channels atomic.Int64 // that the bus has listeners of
 }
 
 func newRig(tb testing.TB, change func(*stream.FollowerOptions)) *rig {
 	tb.Helper()
-	r := &rig{store: newFakeStore(), bus: stream.NewNotificationsBus(stream.BusOptions{})}
+	r := &rig{store: newFakeStore()}
+	r.bus = stream.NewNotificationsBus(stream.BusOptions{Metrics: stream.BusMetrics{
+		Listening: func(channels int) { r.channels.Store(int64(channels)) },
+	}})
 	o := stream.FollowerOptions{Builds: r.store, Stream: r.store, Bus: r.bus}
 	if change != nil {
 		change(&o)

@@ -111,6 +111,100 @@ func TestSlowWatcherHarmsNobody(t *testing.T) {
 	})
 }
 
+func TestWindowHoldsFewEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		s := r.build(t, "b", 0)
+		defer s.Close()
+		synctest.Wait()
+		for range 1000 {
+			r.append("b", "job.started", "")
+			synctest.Wait()
+		}
+		if got := r.Stats().WindowBytes; got != 256*256 {
+			t.Errorf("%d bytes are kept", got)
+		}
+	})
+}
+
+func TestWindowIsKeptForWhoNeedsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		slow, quick := r.build(t, "b", 0), r.build(t, "b", 0)
+		defer slow.Close()
+		synctest.Wait()
+		r.append("b", "job.started", "{}")
+		r.append("b", "job.finished", "{}")
+		want := []string{"0 job.started", "1 job.finished", "waits"}
+		check(t, "quick", want, drain(t, quick))
+		quick.Close()
+		reads := r.store.count("ReadBuild")
+		check(t, "slow", want, drain(t, slow))
+		if got := r.store.count("ReadBuild"); got != reads {
+			t.Errorf("%d reads", got-reads)
+		}
+		if got := r.Stats().WindowBytes; got != 0 {
+			t.Errorf("%d bytes are kept for nobody", got)
+		}
+	})
+}
+
+func TestOneBatchIsReadAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		const events = 3000
+		for range events {
+			r.append("b", "job.started", "{}")
+		}
+		s := r.build(t, "b", 0)
+		defer s.Close()
+		for seq := range int64(events) {
+			if e, err := s.Next(t.Context()); err != nil || e.Seq != seq {
+				t.Fatalf("seq %d, %v; want %d", e.Seq, err, seq)
+			}
+			if seq == 0 {
+				synctest.Wait()
+				if got := r.store.count("ReadBuild"); got != 2 {
+					t.Errorf("%d batches were read for the first event", got)
+				}
+			}
+		}
+		if got := r.store.count("ReadBuild"); got > 6 {
+			t.Errorf("%d reads for %d events", got, events)
+		}
+	})
+}
+
+// A read that ends when nobody watches any more leaves nothing behind.
+func TestReadThatComesTooLateIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		followed := r.build(t, "followed", 0)
+		check(t, "followed", []string{"waits"}, drain(t, followed))
+		r.append("stored", "job.started", "{}")
+		stored := r.build(t, "stored", 0)
+		synctest.Wait()
+		r.store.slow(time.Second)
+		go func() {
+			if _, err := stored.Next(t.Context()); !errors.Is(err, stream.ErrClosed) {
+				t.Errorf("Next returned %v", err)
+			}
+		}()
+		r.append("followed", "job.started", "{}")
+		time.Sleep(500 * time.Millisecond)
+		stored.Close()
+		followed.Close()
+		time.Sleep(time.Minute)
+		if got := r.Stats(); got != (stream.FollowerStats{}) {
+			t.Errorf("left: %+v", got)
+		}
+	})
+}
+
 func TestWindowsStayWithinTheMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -186,6 +280,9 @@ func TestFeedsGoWithTheirWatchers(t *testing.T) {
 		if got := r.Stats(); got.Watchers != 1001 || got.Feeds != 501 {
 			t.Errorf("open: %+v", got)
 		}
+		if got := r.channels.Load(); got != 501 {
+			t.Errorf("open: %d channels", got)
+		}
 		var all sync.WaitGroup
 		for i, s := range sources {
 			all.Go(func() {
@@ -204,6 +301,9 @@ func TestFeedsGoWithTheirWatchers(t *testing.T) {
 		all.Wait()
 		if got := r.Stats(); got != (stream.FollowerStats{}) {
 			t.Errorf("closed: %+v", got)
+		}
+		if got := r.channels.Load(); got != 0 {
+			t.Errorf("closed: %d channels", got)
 		}
 		calls := r.store.count("Head")
 		time.Sleep(time.Minute)

@@ -1,9 +1,11 @@
 package stream_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -145,6 +147,60 @@ func TestWhatEndsABuild(t *testing.T) {
 	}
 }
 
+func TestEndIsNotToldTooEarly(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		first string // event that is stored
+		from  int64
+		// act appends while queries of 10 ms each are under way.
+		act  func(r *rig)
+		want []string
+	}{
+		"appended between the queries that open": {
+			first: "job.started", from: 1,
+			act: func(r *rig) {
+				time.Sleep(15 * time.Millisecond)
+				r.store.add("b", "job.started", "{}")
+				r.store.add("b", stream.TypeStatus, isPassed)
+			},
+			want: []string{"1 job.started", "2 status", "end"},
+		},
+		"reopened before the stored events are read": {
+			first: stream.TypeStatus,
+			act: func(r *rig) {
+				time.Sleep(25 * time.Millisecond)
+				r.store.add("b", "job.started", "{}")
+			},
+			want: []string{"0 status", "1 job.started", "waits"},
+		},
+		"reopened in the middle of an append": {
+			first: "job.started", from: 256,
+			act: func(r *rig) {
+				time.Sleep(30 * time.Millisecond)
+				for range 255 {
+					r.store.add("b", stream.TypeNotice, "{}")
+				}
+				r.store.add("b", stream.TypeStatus, isPassed)
+				r.append("b", "job.started", "{}")
+			},
+			want: []string{"256 status", "257 job.started", "waits"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.append("b", c.first, isFailed)
+				r.store.slow(10 * time.Millisecond)
+				s := r.build(t, "b", c.from)
+				defer s.Close()
+				go c.act(r)
+				check(t, "events", c.want, drain(t, s))
+			})
+		})
+	}
+}
+
 // A watcher that comes from another replica may have seen more than is known here.
 func TestEndThatWasReopenedElsewhereIsNotTold(t *testing.T) {
 	t.Parallel()
@@ -264,20 +320,73 @@ func TestAppendsBetweenQueriesAreNeitherMissedNorDoubled(t *testing.T) {
 
 func TestPagesCutForTheirSizeAreReadToTheEnd(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		r.store.page = 4 << 20
-		large := strings.Repeat("x", 3<<20)
-		r.append("b", "build.scheduled", large)
-		s := r.build(t, "b", 0)
-		defer s.Close()
-		synctest.Wait()
-		// Together, so that one read finds them and is cut before the last.
-		for _, data := range []string{"{}", large, large} {
-			r.store.add("b", "job.finished", data)
-		}
-		r.append("b", stream.TypeStatus, isPassed)
-		want := []string{"0 build.scheduled", "1 job.finished", "2 job.finished", "3 job.finished", "4 status", "end"}
-		check(t, "events", want, drain(t, s))
-	})
+	large := strings.Repeat("x", 3<<20)
+	for _, c := range []struct {
+		name   string
+		page   int
+		data   []string // of what one read finds
+		within time.Duration
+	}{
+		{"after a large event", 4 << 20, []string{"{}", large, large}, 0},
+		{"before a large event", 3 << 20, []string{"{}", large}, time.Second},
+		{"after each event", 1, []string{"{}", "{}", "{}"}, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.store.page = c.page
+				s := r.build(t, "b", 0)
+				defer s.Close()
+				synctest.Wait()
+				began := time.Now()
+				for _, data := range c.data {
+					r.store.add("b", "job.finished", data)
+				}
+				r.append("b", stream.TypeStatus, isPassed)
+				var want int64
+				for e, err := range s.All(t.Context()) {
+					if err != nil || e.Seq != want {
+						t.Fatalf("seq %d, %v; want %d", e.Seq, err, want)
+					}
+					want++
+				}
+				if want != int64(len(c.data)+1) {
+					t.Errorf("ended before seq %d", want)
+				}
+				if took := time.Since(began); took > c.within {
+					t.Errorf("took %v", took)
+				}
+			})
+		})
+	}
+}
+
+func TestFailedLooksAtTheHeadAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"Head", "NextSeqs"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				r := newRig(t, func(o *stream.FollowerOptions) {
+					withoutHints(o)
+					o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				})
+				s := r.build(t, "b", 0)
+				defer s.Close()
+				check(t, "at first", []string{"waits"}, drain(t, s))
+				r.store.fail(method, errors.New("broken"))
+				r.append("b", "build.scheduled", "{}")
+				time.Sleep(10 * time.Second)
+				check(t, "failing", []string{"waits"}, drain(t, s))
+				r.store.fail(method, nil)
+				check(t, "recovered", []string{"0 build.scheduled", "waits"}, drain(t, s))
+				synctest.Wait()
+				if lines := strings.Count(log.String(), "\n"); lines != 2 || !strings.Contains(log.String(), "broken") {
+					t.Errorf("logged:\n%s", &log)
+				}
+			})
+		})
+	}
 }

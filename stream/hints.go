@@ -20,7 +20,10 @@ func (f *Follower) takeHints() {
 			}
 		}
 		build, ok := strings.CutPrefix(n.Channel, BuildChannel(""))
-		if !ok && n.Channel != EventsChannel {
+		switch {
+		case n.Channel == EventsChannel:
+			build = "" // the whole stream
+		case !ok:
 			continue
 		}
 		f.mu.Lock()
@@ -38,14 +41,12 @@ func (f *Follower) takeHints() {
 func (f *Follower) checkHead(ctx context.Context) {
 	tick := time.NewTicker(headEvery)
 	defer tick.Stop()
-	const unknown = -1
-	head, failing := int64(unknown), false
+	head, failing := int64(0), false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.lost:
-			head = unknown
 		case <-tick.C:
 		}
 		now, err := f.compare(ctx, head)

@@ -122,9 +122,14 @@ func (s *EventSource) Ready() bool {
 	if len(s.batch) > 0 {
 		return true
 	}
-	s.feed.mu.Lock()
-	defer s.feed.mu.Unlock()
-	return !s.ended && s.feed.window.from <= s.next && s.next < s.feed.next
+	fd := s.feed
+	fd.mu.Lock()
+	defer fd.mu.Unlock()
+	if s.ended || s.next < fd.window.from {
+		return false
+	}
+	_, ok := fd.window.take(s.next, s.filter)
+	return ok
 }
 
 // Close ends the source: a Next that waits returns ErrClosed. It may be called

@@ -247,3 +247,38 @@ func TestBuildWithoutAnIDIsRefused(t *testing.T) {
 		t.Error("it opened")
 	}
 }
+
+func TestReadySaysWhetherNextHasAnEventAtHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.append("b", "build.scheduled", "{}")
+		r.append("b", "build.started", "{}")
+		build := r.build(t, "b", 0)
+		statuses := r.whole(t, stream.Filter{Types: []string{stream.TypeStatus}}, 2)
+		defer build.Close()
+		defer statuses.Close()
+		ready := func(when string, want bool, s *stream.EventSource) {
+			t.Helper()
+			synctest.Wait()
+			if got := s.Ready(); got != want {
+				t.Errorf("%s: %v", when, got)
+			}
+		}
+		ready("opened", false, build)
+		if _, err := build.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ready("in a batch", true, build)
+		check(t, "stored", []string{"1 build.started", "waits"}, drain(t, build))
+		ready("caught up", false, build)
+		check(t, "statuses", []string{"waits"}, drain(t, statuses))
+		r.append("b", "build.finished", "{}")
+		ready("followed", true, build)
+		ready("the filter selects nothing", false, statuses)
+		r.append("b", stream.TypeStatus, isPassed)
+		ready("the filter selects something", true, statuses)
+		check(t, "followed", []string{"2 build.finished", "3 status", "end"}, drain(t, build))
+		ready("ended", false, build)
+	})
+}

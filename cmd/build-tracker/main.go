@@ -28,6 +28,7 @@ type cli struct {
 	Migrate  migrateCommand  `cmd:"" help:"Apply database migrations and exit."`
 	Send     sendCommand     `cmd:"" help:"Post recorded webhook payloads to a server, signed and in order."`
 	Simulate simulateCommand `cmd:"" help:"Make realistic Buildkite traffic, and post it or write it to a file."`
+	Watch    watchCommand    `cmd:"" help:"Follow a build live until it ends, or all builds of a pipeline."`
 	Config   configCommands  `cmd:"" help:"Look at the configuration."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
@@ -72,6 +73,22 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
+// exitError ends the program with a code of its own. Without an error it says
+// nothing more.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
 // report writes an error for people to read, a line a problem, and returns the
 // exit code.
 func report(w io.Writer, command string, err error) int {
@@ -80,6 +97,10 @@ func report(w io.Writer, command string, err error) int {
 	}
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(w, "build-tracker: %s\n", strings.TrimRight(line, "\n"))
+	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
 	}
 	var usage usageError
 	if !errors.As(err, &usage) {

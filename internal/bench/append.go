@@ -178,27 +178,39 @@ func parsed(d load.Delivery) (db.Delivery, error) {
 // produce appends from many goroutines for a while and returns the rate. Every
 // event has a key and, 20 at a time, a build of its own.
 func produce(ctx context.Context, to *appendTarget, payload []db.Delivery, producers int, lasts time.Duration) (float64, error) {
+	began := time.Now()
+	random := make([]*rand.ChaCha8, producers)
+	for p := range random {
+		random[p] = rand.NewChaCha8(seed())
+	}
+	return inParallel(ctx, producers, lasts, func(ctx context.Context, p, n int) error {
+		d := payload[(p*31+n)%len(payload)]
+		_, _ = random[p].Read(d.Key[:])
+		d.BuildID = fmt.Sprintf("%x-%d-%d", began.UnixNano(), p, n/20)
+		return to.append(ctx, p, &d)
+	})
+}
+
+// inParallel has workers do something again and again for a while, each counting
+// from 0, and returns the rate of all together. The first error ends it.
+func inParallel(ctx context.Context, workers int, lasts time.Duration, do func(ctx context.Context, worker, n int) error) (float64, error) {
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var total atomic.Int64
-	var producing sync.WaitGroup
+	var working sync.WaitGroup
 	began := time.Now()
-	for p := range producers {
-		producing.Go(func() {
-			random := rand.NewChaCha8(seed())
+	for w := range workers {
+		working.Go(func() {
 			n := 0
 			for ; running.Err() == nil && time.Since(began) < lasts; n++ {
-				d := payload[(p*31+n)%len(payload)]
-				_, _ = random.Read(d.Key[:])
-				d.BuildID = fmt.Sprintf("%x-%d-%d", began.UnixNano(), p, n/20)
-				if err := to.append(running, p, &d); err != nil {
+				if err := do(running, w, n); err != nil {
 					stop(err)
 				}
 			}
 			total.Add(int64(n))
 		})
 	}
-	producing.Wait()
+	working.Wait()
 	took := time.Since(began)
 	if err := context.Cause(running); err != nil {
 		return 0, err

@@ -29,6 +29,10 @@ func rows() []row {
 		{"fold", (*env).fold},
 		{"hot", (*env).hot},
 		{"notice", (*env).notices},
+		{"follow", (*env).follow},
+		{"watched", (*env).watched},
+		{"catchup", (*env).catchUp},
+		{"watchers", (*env).idle},
 		{"memory", (*env).memory},
 		{"start", (*env).start},
 	}

@@ -16,15 +16,19 @@ import (
 
 // The roles in which this program starts itself as a child.
 const (
-	roleUnmarshal = "serve-unmarshal" // the baseline of webhooks
-	roleLocked    = "serve-locked"    // the baseline of a hot build
-	roleProgram   = "serve-profiled"  // build-tracker, with profiles
+	roleUnmarshal  = "serve-unmarshal"  // the baseline of webhooks
+	roleLocked     = "serve-locked"     // the baseline of a hot build
+	roleHeartbeats = "serve-heartbeats" // the baseline of idle watchers
+	roleProgram    = "serve-profiled"   // build-tracker, with profiles
 )
 
 var roles = map[string]func(context.Context) error{
 	roleUnmarshal: func(ctx context.Context) error { return baseline.Serve(ctx, baseline.Unmarshal(), logger()) },
 	roleLocked:    serveLocked,
-	roleProgram:   serveProfiled,
+	roleHeartbeats: func(ctx context.Context) error {
+		return baseline.Serve(ctx, baseline.Heartbeats(heartbeatEvery), logger())
+	},
+	roleProgram: serveProfiled,
 }
 
 func logger() *slog.Logger { return slog.New(slog.NewJSONHandler(os.Stderr, nil)) }

@@ -41,6 +41,7 @@ const (
 	PerSecond    Unit = "/s"
 	Milliseconds Unit = "ms"
 	Seconds      Unit = "s"
+	Kilobytes    Unit = "KB" // of 1,000 bytes
 	Megabytes    Unit = "MB" // of 1,000,000 bytes
 )
 

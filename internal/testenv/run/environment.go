@@ -88,6 +88,13 @@ func (e *environment) redis(ctx context.Context, bin, dir string) error {
 	return nil
 }
 
+// browser adds where Chromium is.
+func (e *environment) browser(ctx context.Context) error {
+	path, err := chromium(ctx)
+	e.variables = append(e.variables, testenv.ChromiumVariable+"="+path)
+	return err
+}
+
 func (e *environment) close() error {
 	var errs []error
 	for i := range e.closers {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/build-tracker/build-tracker/internal/testenv"
 	"github.com/build-tracker/build-tracker/internal/testenv/servers"
 )
 
@@ -57,6 +58,22 @@ func compiler(ctx context.Context) error {
 		return fmt.Errorf("-race needs a C compiler, and there is no %s: %w\nInstall one (Debian: apt-get install gcc libc6-dev)", name, err)
 	}
 	return nil
+}
+
+// chromium finds Chromium, and installs it where it may: tests drive one.
+func chromium(ctx context.Context) (path string, err error) {
+	if path, err = testenv.FindChromium(ctx); err == nil {
+		return path, nil
+	}
+	if installErr := install(ctx, []string{"chromium"}); installErr != nil {
+		err = errors.Join(err, installErr)
+	} else {
+		path, err = testenv.FindChromium(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, testenv.InstallChromium)
+	}
+	return path, err
 }
 
 // policy is where Debian's packages ask whether they may start a service.

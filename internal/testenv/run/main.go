@@ -7,8 +7,9 @@
 // is used; else servers are started on free ports with their files in a
 // temporary folder, and stopped when the command has ended, however it ended.
 // Their programs are looked for (TEST_POSTGRES_BIN, TEST_REDIS_BIN, PATH and
-// the usual folders) and, for root on Debian, installed. Run exits with the
-// command's exit code, or with 1 when there is no server to be had.
+// the usual folders) and, for root on Debian, installed. So is, for `go test`,
+// the Chromium that tests drive (TEST_CHROMIUM_BIN). Run exits with the
+// command's exit code, or with 1 when one of them is not to be had.
 package main
 
 import (
@@ -63,6 +64,9 @@ func run(args []string) (code int, err error) {
 
 	env, err := newEnvironment(ctx)
 	defer func() { err = errors.Join(err, env.close()) }()
+	if err == nil && slices.Contains(args, "test") {
+		err = env.browser(ctx)
+	}
 	if err == nil && slices.Contains(args, "-race") {
 		err = compiler(ctx)
 	}

@@ -7,10 +7,10 @@ import (
 	"net"
 )
 
-// freePort returns a port of 127.0.0.1 that nobody listens on. It lies below
+// FreePort returns a port of 127.0.0.1 that nobody listens on. It lies below
 // the range that systems give to connections and to port 0, so that nobody
 // takes it by accident while a server is down between stop and start.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	const low, high, tries = 15000, 32000, 200
 	for range tries {
 		port := low + rand.IntN(high-low)

@@ -31,7 +31,7 @@ func NewPostgres(ctx context.Context, bin, dir string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}

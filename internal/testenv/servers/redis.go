@@ -26,7 +26,7 @@ type Redis struct {
 
 // NewRedis starts the program bin, with its files in a new folder inside dir.
 func NewRedis(ctx context.Context, bin, dir string) (*Redis, error) {
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
