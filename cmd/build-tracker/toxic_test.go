@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
@@ -13,18 +14,36 @@ import (
 // The ways in which a network is bad, as toxiproxy names them.
 const (
 	// lateness has every answer come late.
-	lateness = `"type": "latency", "attributes": {"latency": 200, "jitter": 200}`
+	lateness = `{"name": "bad", "type": "latency", "attributes": {"latency": 200, "jitter": 200}}`
 	// resets end every connection at its next answer.
-	resets = `"type": "reset_peer"`
-	// blackHole swallows every answer. Connections stay open.
-	blackHole = `"type": "timeout"`
+	resets = `{"name": "bad", "type": "reset_peer"}`
+	// blackHole swallows every answer. Connections stay open, then and afterwards.
+	blackHole = `{"name": "bad", "type": "black_hole"}`
 )
+
+// swallowing is black_hole. Toxiproxy's own, timeout, would close the connections
+// when it is taken away, and so tell who waits that nothing is to come.
+type swallowing struct{}
+
+// Pipe is toxics.Toxic.
+func (swallowing) Pipe(stub *toxics.ToxicStub) {
+	for {
+		select {
+		case <-stub.Interrupt:
+			return
+		case chunk := <-stub.Input:
+			if chunk == nil {
+				stub.Close()
+				return
+			}
+		}
+	}
+}
 
 // badNetwork stands between a server and one of its stores.
 type badNetwork struct {
 	t     *testing.T
 	proxy *toxiproxy.Proxy
-	bad   string // the name of the latest toxic
 }
 
 // newBadNetwork returns a network that is good as yet, and where a store at from
@@ -35,6 +54,7 @@ func newBadNetwork(t *testing.T, from string) (_ *badNetwork, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	toxics.Register("black_hole", new(swallowing))
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	n := &badNetwork{t: t, proxy: toxiproxy.NewProxy(server, "network", "127.0.0.1:0", u.Host)}
 	if err := n.proxy.Start(); err != nil {
@@ -45,21 +65,18 @@ func newBadNetwork(t *testing.T, from string) (_ *badNetwork, to string) {
 	return n, u.String()
 }
 
-// turn makes the network bad in one of the ways above, once in each.
+// turn makes the network bad in one of the ways above.
 func (n *badNetwork) turn(toxic string) {
 	n.t.Helper()
-	added, err := n.proxy.Toxics.AddToxicJson(strings.NewReader("{" + toxic + "}"))
-	if err != nil {
+	if _, err := n.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 		n.t.Fatal(err)
 	}
-	n.bad = added.Name
 }
 
-// heal makes the network good again. What it swallowed is lost, and nobody is
-// told: a toxic that is removed would close the connections.
+// heal makes the network good again. What was swallowed is lost.
 func (n *badNetwork) heal() {
 	n.t.Helper()
-	if _, err := n.proxy.Toxics.UpdateToxicJson(n.bad, strings.NewReader(`{"toxicity": 0}`)); err != nil {
+	if err := n.proxy.Toxics.RemoveToxic(n.t.Context(), "bad"); err != nil {
 		n.t.Fatal(err)
 	}
 }

@@ -60,7 +60,7 @@ func (w *watcher) follow(ctx context.Context) error {
 		case errors.As(err, new(wrongError)):
 			return fmt.Errorf("%s: %w", w.path, err)
 		case ctx.Err() != nil:
-			return fmt.Errorf("%s has no end, after %d events over %d connections; the last error was %v", w.path, len(w.events), w.came, err)
+			return fmt.Errorf("%s has no end, after %d events over %d connections; the last error was: %w", w.path, len(w.events), w.came, err)
 		case len(w.events) > before:
 			pause = leastPause / 2
 		case err != nil:
