@@ -24,6 +24,7 @@ type buildReader interface {
 	List(ctx context.Context, q db.ListQuery) ([]db.Row, error)
 	Notices(ctx context.Context, buildIDs []string) ([]db.Notice, error)
 	NextSeqs(ctx context.Context, buildIDs []string) (map[string]int64, error)
+	LastTold(ctx context.Context, buildID string) (stream.Event, error)
 	Head(ctx context.Context) (int64, error)
 	Dropped(ctx context.Context) (int64, error)
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/build-tracker/build-tracker/build"
 	"github.com/build-tracker/build-tracker/db"
 	"github.com/build-tracker/build-tracker/stream"
 )
@@ -23,7 +24,9 @@ const (
 // buildEvents answers all events of a build, from a seq on: as an array, or as a
 // stream that goes on until the build has ended.
 func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
-	row, err := a.find(r)
+	var row db.Row
+	var err error
+	apart(func() { row, err = a.find(r) })
 	if err != nil {
 		return err
 	}
@@ -32,7 +35,7 @@ func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if follows(r) {
-		return a.live.build(w, r, row.ID, from)
+		return a.follow(w, r, row, from)
 	}
 	next := func() ([]stream.Event, error) {
 		events, err := a.db.ReadBuild(r.Context(), row.ID, from, eventsAtOnce)
@@ -56,6 +59,25 @@ func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
 		return gone(fmt.Sprintf("Retention has dropped this build's events before seq %d. Ask with ?from=%d for those there are.", first, first))
 	}
 	return writeEvents(w, events, next)
+}
+
+// follow serves a build's events live.
+func (a *api) follow(w http.ResponseWriter, r *http.Request, row db.Row, from int64) error {
+	if row.Status == build.Running {
+		return a.live.build(w, r, row.ID, from)
+	}
+	told, err := a.db.LastTold(r.Context(), row.ID)
+	if err != nil {
+		return unavailable("The database did not answer. Try again.", err)
+	}
+	if told.Type != "" {
+		return a.live.build(w, r, row.ID, from)
+	}
+	next, err := a.firstAhead(r, row.ID, 0)
+	if err != nil {
+		return err
+	}
+	return a.live.over(w, r, from, next, row.Status)
 }
 
 // firstAhead returns the seq that a build's next event gets when what is wanted

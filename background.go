@@ -32,6 +32,10 @@ const (
 	busyBatch     = 50
 	floodInterval = 250 * time.Millisecond
 	floodRate     = 4000
+	// givesUpAfter is how long a tracker that cannot fold keeps the lease: another
+	// replica may reach the database. Then it waits for givesWay.
+	givesUpAfter = 10 * time.Second
+	givesWay     = 2 * time.Second
 	// syncInterval is how often an idle tracker compares the two stores.
 	syncInterval = 5 * time.Second
 	// batchEvents bounds a batch. The more events are folded at once, the fewer
@@ -97,12 +101,14 @@ type Tracker struct {
 	rebuilds chan *rebuildRequest
 
 	// The rest belongs to the goroutine that leads.
-	mark   build.Mark
-	held   held       // builds as committed at mark
-	ahead  *readAhead // what comes after the latest batch; nil for none
-	passed time.Time  // when passOwn looked last
-	alone  int64      // up to this position events are taken one at a time
-	tries  int        // of the event at tried
+	mark  build.Mark
+	held  held       // builds as committed at mark
+	ahead *readAhead // what comes after the latest batch; nil for none
+	// gaveUp is how the latest leadership ended: nothing could be folded.
+	gaveUp bool
+	passed time.Time // when passOwn looked last
+	alone  int64     // up to this position events are taken one at a time
+	tries  int       // of the event at tried
 	tried  int64
 	// atOnce bounds the next batch; 0 is firstBatch. What may have been too much
 	// for the time that a batch has is tried again with half of it.
@@ -126,6 +132,9 @@ func (t *Tracker) Run(ctx context.Context) {
 		switch {
 		case err == nil:
 			t.lead(ctx, t.fold)
+			if t.gaveUp {
+				sleep(ctx, givesWay)
+			}
 			continue
 		case errors.Is(err, build.ErrLeaseTaken):
 		case ctx.Err() == nil:
@@ -200,11 +209,14 @@ func (t *Tracker) keep(ctx context.Context) error {
 	}
 }
 
-// fold processes events until ctx ends.
+// fold processes events until ctx ends, or it has been failing for too long for a
+// reason that another replica may not have.
 func (t *Tracker) fold(ctx context.Context) {
 	var quiet sometimes
 	failures := 0
 	synced := false
+	t.gaveUp = false
+	worked := time.Now() // when something last did
 	var looked time.Time // when the two stores were compared
 	defer func() {
 		t.ahead.end()
@@ -223,7 +235,7 @@ func (t *Tracker) fold(ctx context.Context) {
 		}
 		switch {
 		case err == nil:
-			failures = 0
+			failures, worked = 0, time.Now()
 			if n == 0 {
 				t.idle(ctx)
 				// A database that lost its latest commits to a failover gives their
@@ -242,6 +254,10 @@ func (t *Tracker) fold(ctx context.Context) {
 			synced = synced && errors.As(err, new(*poisonError))
 			failures++
 			quiet.do(func() { t.log.Warn("events wait to be folded", "error", err, "failures", failures) })
+			if time.Since(worked) > givesUpAfter && !errors.As(err, new(*poisonError)) {
+				t.gaveUp = true
+				return
+			}
 			sleep(ctx, jitter(backoff(failures, 20*time.Millisecond, 2*time.Second)))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/build-tracker/build-tracker/build"
 	"github.com/build-tracker/build-tracker/stream"
 )
 
@@ -94,9 +95,19 @@ func (l *live) build(w http.ResponseWriter, r *http.Request, buildID string, fro
 	if resumed {
 		from = last + 1
 	}
-	return l.serve(w, r, func(e *stream.Event) int64 { return e.Seq }, func() (*stream.EventSource, error) {
-		return l.follower.Build(buildID, from)
+	return l.serve(w, r, following{
+		id:   func(e *stream.Event) int64 { return e.Seq },
+		open: func() (*stream.EventSource, error) { return l.follower.Build(buildID, from) },
 	})
+}
+
+// following is one request for a stream.
+type following struct {
+	// id is the id that an event has in this stream.
+	id func(*stream.Event) int64
+	// first is the id that a client has before the first event; empty for none.
+	first string
+	open  func() (*stream.EventSource, error)
 }
 
 // events serves the whole stream from behind a position on.
@@ -108,31 +119,37 @@ func (l *live) events(w http.ResponseWriter, r *http.Request, q stream.Filter, a
 	if resumed {
 		after = last
 	}
-	return l.serve(w, r, func(e *stream.Event) int64 { return e.Position }, func() (*stream.EventSource, error) {
-		return l.follower.Stream(q, after)
+	return l.serve(w, r, following{
+		id: func(e *stream.Event) int64 { return e.Position },
+		// Who loses the connection before the first event comes back to this, not to
+		// what is the latest by then.
+		first: strconv.FormatInt(after, 10),
+		open:  func() (*stream.EventSource, error) { return l.follower.Stream(q, after) },
 	})
 }
 
 // serve writes what a source has until it ends, the client goes, or the server stops.
-func (l *live) serve(w http.ResponseWriter, r *http.Request, id func(*stream.Event) int64, open func() (*stream.EventSource, error)) error {
+func (l *live) serve(w http.ResponseWriter, r *http.Request, f following) error {
 	defer l.watchers.Add(-1)
 	if l.watchers.Add(1) > maxWatchers {
 		l.metrics.refused.Inc()
 		return unavailable("As many streams are open as this replica serves. Try again later, or at another replica.", errors.New("too many watchers"))
 	}
-	source, err := open()
+	source, err := f.open()
+	if errors.Is(err, stream.ErrClosed) {
+		// Not 503: a browser that is refused once does not come again.
+		out := l.answer(w, f)
+		out.named("shutdown", struct{}{})
+		_ = out.flush()
+		return nil
+	}
 	if err != nil {
-		return unavailable("The server is stopping. Connect again.", err)
+		return err
 	}
 	defer source.Close()
 	l.metrics.watchers.Inc()
 	defer l.metrics.watchers.Dec()
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would gather events otherwise
-	out := &eventWriter{out: w, control: http.NewResponseController(w), id: id, buffers: &l.buffers}
-	out.begin()
+	out := l.answer(w, f)
 	for {
 		if err := out.flush(); err != nil {
 			return nil // the client is gone
@@ -157,6 +174,45 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, id func(*stream.Eve
 	}
 }
 
+// answer begins a stream.
+func (l *live) answer(w http.ResponseWriter, f following) *eventWriter {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would gather events otherwise
+	out := &eventWriter{out: w, control: http.NewResponseController(w), id: f.id, buffers: &l.buffers}
+	out.begin(f.first)
+	return out
+}
+
+// over serves a build that has ended, and of whose events retention has left none:
+// next is the seq of one that may still come.
+func (l *live) over(w http.ResponseWriter, r *http.Request, from, next int64, status build.Status) error {
+	last, resumed, err := lastEventID(r)
+	if err != nil {
+		return err
+	}
+	if resumed {
+		from = last + 1
+	}
+	out := l.answer(w, following{})
+	if from < next {
+		out.named("gap", gapData{next})
+	}
+	out.named("end", endData{string(status)})
+	_ = out.flush()
+	return nil
+}
+
+// gapData says which is the first event that there is.
+type gapData struct {
+	First int64 `json:"first"`
+}
+
+type endData struct {
+	Status string `json:"status"`
+}
+
 // trouble logs that streams wait for the store.
 func (l *live) trouble(err error) {
 	l.mu.Lock()
@@ -179,13 +235,9 @@ func (l *live) relay(ctx context.Context, source *stream.EventSource, out *event
 		case err == nil:
 			out.event(&e)
 		case errors.As(err, &gap):
-			out.named("gap", struct {
-				First int64 `json:"first"`
-			}{gap.First})
+			out.named("gap", gapData{gap.First})
 		case errors.Is(err, stream.ErrEndOfBuildEventStream):
-			out.named("end", struct {
-				Status string `json:"status"`
-			}{source.Status()})
+			out.named("end", endData{source.Status()})
 			return true, nil
 		case errors.Is(err, stream.ErrClosed):
 			out.named("shutdown", struct{}{})
@@ -198,6 +250,23 @@ func (l *live) relay(ctx context.Context, source *stream.EventSource, out *event
 		if !source.Ready() || out.size() >= maxWrite {
 			return false, nil
 		}
+	}
+}
+
+// apart does something before a stream in a goroutine of its own, and returns when
+// that has ended. A query needs a deep stack, and the stream's goroutine would keep
+// it for as long as it waits.
+func apart(do func()) {
+	var panicked any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { panicked = recover() }()
+		do()
+	}()
+	<-done
+	if panicked != nil {
+		panic(panicked)
 	}
 }
 
@@ -223,7 +292,13 @@ func (w *eventWriter) buf() *bytes.Buffer {
 
 func (w *eventWriter) size() int { return w.buf().Len() }
 
-func (w *eventWriter) begin() { fmt.Fprintf(w.buf(), "retry: %d\n\n", retryHint.Milliseconds()) }
+func (w *eventWriter) begin(id string) {
+	fmt.Fprintf(w.buf(), "retry: %d\n", retryHint.Milliseconds())
+	if id != "" {
+		fmt.Fprintf(w.buf(), "id: %s\n", id)
+	}
+	w.buf().WriteByte('\n')
+}
 
 func (w *eventWriter) comment() { w.buf().WriteString(":\n\n") }
 

@@ -58,6 +58,8 @@ func (p *Postgres) Each(ctx context.Context, q ReadQuery, do func(*stream.Event)
 }
 
 func (p *Postgres) each(ctx context.Context, size int, q ReadQuery, do func(*stream.Event) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	clauses, args := readClauses(q, []any{size})
 	return p.readEvents(ctx, eventPage{limit: size, do: do}, readAllQuery(clauses), args...)
 }
@@ -90,8 +92,6 @@ func (p *Postgres) readStamped(ctx context.Context, buildID string, query func(s
 
 // readEvents hands what a query for eventColumns finds to a page.
 func (p *Postgres) readEvents(ctx context.Context, page eventPage, query string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	rows, err := p.pool.Query(ctx, query, args...)
 	if err != nil {
 		return p.fail("read events", err)

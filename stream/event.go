@@ -98,10 +98,24 @@ func (e *Event) MarshalJSON() ([]byte, error) {
 	return e.AppendJSON(make([]byte, 0, len(e.Data)+320)), nil
 }
 
+// appendString appends a string as JSON. Names and types are plain, as a rule.
 func appendString(dst []byte, s string) []byte {
+	if plain(s) {
+		return append(append(append(dst, '"'), s...), '"')
+	}
 	quoted, err := json.Marshal(s)
 	if err != nil { // a string always marshals
 		panic(err)
 	}
 	return append(dst, quoted...)
+}
+
+// plain says whether a string is its own JSON, as encoding/json writes it.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }

@@ -33,10 +33,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exitcode": exitCode,
-			"serve":    serve,
-			"get":      get,
-			"stop":     stop,
+			"exitcode":   exitCode,
+			"serve":      serve,
+			"get":        get,
+			"stopserver": stop,
 		},
 	})
 }
@@ -104,12 +104,12 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// stop interrupts the server as Ctrl-C does, which has to end it in order, and
+// stop is stopserver: it interrupts the server as Ctrl-C does, which has to end it in order, and
 // prints its log to stderr.
 func stop(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
 	if neg || len(args) > 0 || s.server == nil {
-		ts.Fatalf("usage: stop, after serve")
+		ts.Fatalf("usage: stopserver, after serve")
 	}
 	s.server.signal(os.Interrupt)
 	select {

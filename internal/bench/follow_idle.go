@@ -16,12 +16,16 @@ import (
 	"github.com/build-tracker/build-tracker/internal/bench/measure"
 )
 
-// idleDialers is how many streams are opened at a time.
-const idleDialers = 64
+const (
+	// idleBuilds is how many builds the watchers share.
+	idleBuilds = 100
+	// idleDialers is how many streams are opened at a time.
+	idleDialers = 64
+)
 
-// idle has many watchers, each on a build of its own, wait for what does not come,
-// and looks what the server takes for them. The baseline sends heartbeats and
-// knows nothing of builds.
+// idle has many watchers of 100 builds wait for what does not come, and looks what
+// the server takes for them. The baseline sends heartbeats and knows nothing of
+// builds.
 func (e *env) idle(ctx context.Context) (_ []measure.Line, err error) {
 	watchers, lasts := full(e, 10_000, 1_000), full(e, 35*time.Second, 20*time.Second)
 	if err := mayOpen(watchers + 500); err != nil {
@@ -38,13 +42,13 @@ func (e *env) idle(ctx context.Context) (_ []measure.Line, err error) {
 	start := func(ctx context.Context) (*child.Process, error) {
 		return e.serve(ctx, "watchers", "DATABASE_URL="+database, "REDIS_URL="+e.stores.Redis())
 	}
-	builds, err := runningBuilds(ctx, watchers, start)
+	builds, err := runningBuilds(ctx, start)
 	if err != nil {
 		return nil, err
 	}
 	paths := make([]string, watchers)
 	for i := range paths {
-		paths[i] = buildPath(builds[i]) + "/events"
+		paths[i] = buildPath(builds[i%idleBuilds]) + "/events"
 	}
 	var cpus [2]measure.Samples
 	measured := func(n int, start func(context.Context) (*child.Process, error), look func(context.Context) error) func(context.Context, int) (float64, error) {
@@ -68,7 +72,7 @@ func (e *env) idle(ctx context.Context) (_ []measure.Line, err error) {
 	if err != nil {
 		return nil, err
 	}
-	name := thousands(watchers) + " idle watchers, "
+	name := thousands(watchers) + " idle watchers of 100 builds, "
 	return []measure.Line{
 		{
 			Name: name + "memory of each", Unit: measure.Kilobytes, Ours: samples[0], Baseline: samples[1], Target: measure.AtMost(1.5),
@@ -95,8 +99,8 @@ func mayOpen(files int) error {
 }
 
 // runningBuilds puts builds that have begun through a server, which is stopped
-// then: one that has just taken many deliveries has memory to spare.
-func runningBuilds(ctx context.Context, n int, start func(context.Context) (*child.Process, error)) (_ []*load.Build, err error) {
+// then: one that has just taken deliveries has memory to spare.
+func runningBuilds(ctx context.Context, start func(context.Context) (*child.Process, error)) (_ []*load.Build, err error) {
 	server, err := start(ctx)
 	if err != nil {
 		return nil, err
@@ -106,7 +110,7 @@ func runningBuilds(ctx context.Context, n int, start func(context.Context) (*chi
 	if err != nil {
 		return nil, err
 	}
-	builds := traffic.Builds(n)
+	builds := traffic.Builds(idleBuilds)
 	return builds, announce(ctx, server.Addr, builds)
 }
 
