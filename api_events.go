@@ -24,18 +24,20 @@ const (
 // buildEvents answers all events of a build, from a seq on: as an array, or as a
 // stream that goes on until the build has ended.
 func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
-	var row db.Row
-	var err error
-	apart(func() { row, err = a.find(r) })
-	if err != nil {
-		return err
-	}
 	from, err := intParam(r.URL.Query(), "from", 0, 0, 1<<62)
 	if err != nil {
 		return err
 	}
 	if follows(r) {
-		return a.follow(w, r, row, from)
+		return a.followBuild(w, r, from)
+	}
+	return a.listBuild(w, r, from)
+}
+
+func (a *api) listBuild(w http.ResponseWriter, r *http.Request, from int64) error {
+	row, err := a.find(r)
+	if err != nil {
+		return err
 	}
 	next := func() ([]stream.Event, error) {
 		events, err := a.db.ReadBuild(r.Context(), row.ID, from, eventsAtOnce)
@@ -61,23 +63,49 @@ func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
 	return writeEvents(w, events, next)
 }
 
-// follow serves a build's events live.
-func (a *api) follow(w http.ResponseWriter, r *http.Request, row db.Row, from int64) error {
+// followBuild serves a build's events live.
+func (a *api) followBuild(w http.ResponseWriter, r *http.Request, from int64) error {
+	var f followed
+	var err error
+	apart(func() { f, err = a.toFollow(r) })
+	switch {
+	case err != nil:
+		return err
+	case f.over:
+		return a.live.over(w, r, from, f.next, f.status)
+	default:
+		return a.live.build(w, r, f.buildID, from)
+	}
+}
+
+// followed is a build as who follows it finds it. It may be over, with no event
+// left that says so; then next is the seq of one that may still come.
+type followed struct {
+	buildID string
+	status  build.Status
+	over    bool
+	next    int64
+}
+
+func (a *api) toFollow(r *http.Request) (f followed, err error) {
+	row, err := a.find(r)
+	if err != nil {
+		return f, err
+	}
+	f.buildID, f.status = row.ID, row.Status
 	if row.Status == build.Running {
-		return a.live.build(w, r, row.ID, from)
+		return f, nil
 	}
 	told, err := a.db.LastTold(r.Context(), row.ID)
 	if err != nil {
-		return unavailable("The database did not answer. Try again.", err)
+		return f, unavailable("The database did not answer. Try again.", err)
 	}
 	if told.Type != "" {
-		return a.live.build(w, r, row.ID, from)
+		return f, nil
 	}
-	next, err := a.firstAhead(r, row.ID, 0)
-	if err != nil {
-		return err
-	}
-	return a.live.over(w, r, from, next, row.Status)
+	f.over = true
+	f.next, err = a.firstAhead(r, row.ID, 0)
+	return f, err
 }
 
 // firstAhead returns the seq that a build's next event gets when what is wanted

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/build-tracker/build-tracker/build"
 	"github.com/build-tracker/build-tracker/db"
@@ -389,4 +392,34 @@ func TestBatchThatTakesTooLongIsHalved(t *testing.T) {
 	if n, err := r.db.CountBuilds(t.Context()); n != builds || err != nil {
 		t.Errorf("%d builds, %v; want %d", n, err, builds)
 	}
+}
+
+// A leader that reaches Redis and not the database gives way to one that does.
+func TestTrackerThatCannotFoldGivesUpTheLease(t *testing.T) {
+	t.Parallel()
+	s := embeddedStores(t)
+	r := newRig(t, s)
+	defer r.close()
+	away := &troubledStore{Store: r.db, commit: func(context.Context, db.Batch) error { return errors.New("no route to host") }}
+	options := trackerOptions{
+		Logger: slog.New(slog.DiscardHandler), Metrics: newMetrics(), BuildTTL: time.Hour, Committed: func() {}, Appended: func(string) {},
+	}
+	stuck := newTracker(away, r.redis, options)
+	options.Metrics = newMetrics()
+	other := newTracker(r.db, r.redis, options)
+	r.append(tell("web", 1).event("build.running", nil))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { stuck.Run(ctx) })
+	await(t, "the one that is stuck to lead", func() (bool, error) {
+		return testutil.ToFloat64(stuck.metrics.lease) == 1, nil
+	})
+	running.Go(func() { other.Run(ctx) })
+	await(t, "the other one to fold", func() (bool, error) {
+		rows, err := r.db.Builds(ctx, []string{"web-1"})
+		return len(rows) == 1, err
+	})
 }
