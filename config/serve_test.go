@@ -22,7 +22,7 @@ func defaults() *config.Config {
 			Retention: config.Retention{Events: 90 * day, Builds: 400 * day, Deliveries: 30 * day},
 		},
 		ListenAddr: "127.0.0.1:8080", DataDir: "./data", BuildTTL: 24 * time.Hour,
-		SlackAPIURL: "https://slack.com/api/", Notices: true, NoticeMaxAge: 24 * time.Hour,
+		SlackAPIURL: "https://slack.com/api/", BusQueueSize: 10_000, Notices: true, NoticeMaxAge: 24 * time.Hour,
 		Log: config.Log{Level: slog.LevelInfo, Format: config.LogAuto},
 	}
 }

@@ -86,6 +86,7 @@ func TestShowShowsNoSecret(t *testing.T) {
 		}
 	}
 	t.Setenv("DATABASE_URL", "postgres://u:hush@db/t")
+	t.Setenv("DATABASE_LISTEN_URL", "postgres://u:hush@db/t")
 	t.Setenv("REDIS_URL", "redis://u:hush@cache")
 	t.Setenv("BUILDKITE_WEBHOOK_TOKEN", "")
 	path := write(t, "buildkite_webhook_token: hush,hush\nslack_channel: C1\n")

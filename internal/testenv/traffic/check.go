@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/build-tracker/build-tracker/stream"
 )
 
 // Eventually calls check every few milliseconds until it returns nil, and
@@ -61,13 +63,17 @@ func orZero(n *int64) int64 {
 }
 
 // CheckEvents reads the whole stream and compares it with what was delivered:
-// each delivery once, seqs without gaps, positions growing.
+// each delivery once, seqs without gaps, positions growing. Addresses are of one
+// build each.
 func (w *World) CheckEvents(ctx context.Context, url string) error {
 	type envelope struct {
-		ID       string
-		Position int64
-		Seq      *int64
-		Type     string
+		ID           string
+		Position     int64
+		Organization string
+		Pipeline     string
+		Number       int64
+		Seq          *int64
+		Type         string
 		Data     struct {
 			Build struct{ ID string }
 		}
@@ -101,11 +107,18 @@ func (w *World) CheckEvents(ctx context.Context, url string) error {
 				return fmt.Errorf("event %s is there twice", e.ID)
 			}
 			ids[e.ID] = true
-			build := e.Data.Build.ID
-			if e.Seq == nil || *e.Seq != next[build] {
-				return fmt.Errorf("build %s: an event with seq %v where %d was next", build, e.Seq, next[build])
+			address := fmt.Sprintf("%s/%s/%d", e.Organization, e.Pipeline, e.Number)
+			if e.Seq == nil {
+				return fmt.Errorf("%s: an event without a seq", address)
 			}
-			next[build]++
+			if *e.Seq != next[address] {
+				return fmt.Errorf("%s: an event with seq %d where %d was next", address, *e.Seq, next[address])
+			}
+			next[address]++
+			if stream.Ours(e.Type) { // not delivered
+				continue
+			}
+			build := e.Data.Build.ID
 			if have[build] == nil {
 				have[build] = make(map[string]int)
 			}
