@@ -27,7 +27,7 @@ func startBrowser(t *testing.T) context.Context {
 		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home))
 	// Not the test's own context, whose end would kill the browser before its
 	// children.
-	life, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	life, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	t.Cleanup(cancel)
 	allocator, killed := chromedp.NewExecAllocator(life, options...)
 	t.Cleanup(killed)
@@ -100,7 +100,10 @@ func (l listened) split() (events []message, besides []string) {
 func openPage(browser context.Context, t *testing.T, server string) *page {
 	t.Helper()
 	p := &page{t: t}
-	tab, cancel := chromedp.NewContext(browser, chromedp.WithListener(p.note))
+	// From now on, not from the browser's start: tests wait for their turn between.
+	limited, cancel := context.WithTimeout(browser, 3*time.Minute)
+	t.Cleanup(cancel)
+	tab, cancel := chromedp.NewContext(limited, chromedp.WithListener(p.note))
 	t.Cleanup(cancel)
 	p.tab = tab
 	if err := chromedp.Do(tab, chromedp.Navigate(server+"/-/healthz")); err != nil {
