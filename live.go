@@ -27,7 +27,7 @@ const (
 	heartbeat = 15 * time.Second
 	// heartbeatGrain is how far heartbeats come early, so that many fall on one
 	// moment: a processor that is woken for each takes several times as much.
-	heartbeatGrain = 100 * time.Millisecond
+	heartbeatGrain = 500 * time.Millisecond
 	// writeTimeout bounds how long a client may take nothing.
 	writeTimeout = 10 * time.Second
 	// retryHint is how long a client waits before it connects again.
@@ -150,6 +150,8 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f following) error 
 	l.metrics.watchers.Inc()
 	defer l.metrics.watchers.Dec()
 	out := l.answer(w, f)
+	out.beat = time.NewTimer(heartbeat)
+	defer out.beat.Stop()
 	for {
 		if err := out.flush(); err != nil {
 			return nil // the client is gone
@@ -161,7 +163,7 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f following) error 
 			return nil
 		case r.Context().Err() != nil:
 			return nil
-		case errors.Is(err, errIdle):
+		case errors.Is(err, stream.ErrIdle):
 			out.comment()
 		case err != nil:
 			// The stream stays open: a browser that is refused once does not come again.
@@ -220,16 +222,12 @@ func (l *live) trouble(err error) {
 	l.quiet.do(func() { l.log.Warn("streams wait for the store", "error", err) })
 }
 
-// errIdle is that no event came for a heartbeat.
-var errIdle = errors.New("no event came")
-
 // relay writes the events at hand, or waits for one up to a heartbeat. It says
 // whether the stream has ended.
 func (l *live) relay(ctx context.Context, source *stream.EventSource, out *eventWriter) (ended bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, heartbeat-time.Duration(time.Now().UnixNano())%heartbeatGrain)
-	defer cancel()
+	out.beat.Reset(heartbeat - time.Duration(time.Now().UnixNano())%heartbeatGrain)
 	for {
-		e, err := source.Next(ctx)
+		e, err := source.NextOrIdle(ctx, out.beat.C)
 		gap := new(stream.GapError)
 		switch {
 		case err == nil:
@@ -242,8 +240,6 @@ func (l *live) relay(ctx context.Context, source *stream.EventSource, out *event
 		case errors.Is(err, stream.ErrClosed):
 			out.named("shutdown", struct{}{})
 			return true, nil
-		case ctx.Err() != nil: // and not a time limit of the store's
-			return false, errIdle
 		default:
 			return false, err
 		}
@@ -276,6 +272,7 @@ type eventWriter struct {
 	out     io.Writer
 	control *http.ResponseController
 	id      func(*stream.Event) int64
+	beat    *time.Timer // when a stream that has been idle gets a comment
 	buffers *sync.Pool
 	buffer  *bytes.Buffer
 }
@@ -303,7 +300,7 @@ func (w *eventWriter) begin(id string) {
 func (w *eventWriter) comment() { w.buf().WriteString(":\n\n") }
 
 func (w *eventWriter) event(e *stream.Event) {
-	if bytes.ContainsAny(e.Data, "\r\n") { // damaged: it would end the message
+	if bytes.IndexByte(e.Data, '\n') >= 0 || bytes.IndexByte(e.Data, '\r') >= 0 { // damaged: it would end the message
 		e.Data = nil
 	}
 	b := w.buf()

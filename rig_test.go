@@ -3,6 +3,7 @@ package buildtracker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -156,14 +157,20 @@ func appendDelivery(ctx context.Context, to appender, d traffic.Delivery) (db.Ap
 func (r *rig) fold() {
 	r.t.Helper()
 	ctx := r.t.Context()
-	if !r.synced {
-		if err := r.tracker.sync(ctx); err != nil {
-			r.t.Fatal(err)
-		}
-		r.synced = true
-	}
 	for {
+		if !r.synced {
+			if err := r.tracker.sync(ctx); err != nil {
+				r.t.Fatal(err)
+			}
+			r.synced = true
+		}
 		n, err := r.tracker.step(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			// On a loaded machine a batch may take too long. The tracker tries half of
+			// it then.
+			r.synced = false
+			continue
+		}
 		if err != nil {
 			r.t.Fatal(err)
 		}

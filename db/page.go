@@ -3,6 +3,7 @@ package db
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,6 +99,9 @@ func kept(each func(do func(*stream.Event) error) error) ([]stream.Event, error)
 	var events []stream.Event
 	err := each(func(e *stream.Event) error {
 		e.Data = bytes.Clone(e.Data)
+		if len(events) == cap(events) {
+			events = slices.Grow(events, max(4, 3*len(events)))
+		}
 		events = append(events, *e)
 		return nil
 	})

@@ -97,16 +97,17 @@ func (p *Postgres) readEvents(ctx context.Context, page eventPage, query string,
 		return p.fail("read events", err)
 	}
 	defer rows.Close()
+	var organization, build, pipeline, typ repeated
 	for rows.Next() {
 		var e stream.Event
-		var build, pipeline *string
-		var number, seq *int64
+		var number, seq pgtype.Int8
 		var payload pgtype.DriverBytes // the connection's, until the next row
-		if err := rows.Scan(&e.Position, (*[16]byte)(&e.ID), &e.Organization, &build, &pipeline, &number, &seq,
-			&e.Type, &e.Version, &e.Time, &payload); err != nil {
+		if err := rows.Scan(&e.Position, (*[16]byte)(&e.ID), &organization, &build, &pipeline, &number, &seq,
+			&typ, &e.Version, &e.Time, &payload); err != nil {
 			return p.fail("read events", err)
 		}
-		e.BuildID, e.Pipeline, e.Number, e.Seq = deref(build), deref(pipeline), deref(number), deref(seq)
+		e.Organization, e.BuildID, e.Pipeline, e.Type = string(organization), string(build), string(pipeline), string(typ)
+		e.Number, e.Seq = number.Int64, seq.Int64
 		if err := page.add(&e, payload); errors.Is(err, errPageFull) {
 			return nil
 		} else if err != nil {
@@ -115,6 +116,17 @@ func (p *Postgres) readEvents(ctx context.Context, page eventPage, query string,
 	}
 	if err := rows.Err(); err != nil {
 		return p.fail("read events", err)
+	}
+	return nil
+}
+
+// repeated is a text that is the same in many rows: they share it. NULL is empty.
+type repeated string
+
+// ScanBytes is pgtype.BytesScanner.
+func (r *repeated) ScanBytes(text []byte) error {
+	if string(*r) != string(text) {
+		*r = repeated(text)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (w *World) CheckEvents(ctx context.Context, url string) error {
 		Number       int64
 		Seq          *int64
 		Type         string
-		Data     struct {
+		Data         struct {
 			Build struct{ ID string }
 		}
 	}
