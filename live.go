@@ -28,8 +28,10 @@ const (
 	// heartbeatGrain is how far heartbeats come early, so that many fall on one
 	// moment: a processor that is woken for each takes several times as much.
 	heartbeatGrain = 500 * time.Millisecond
-	// writeTimeout bounds how long a client may take nothing.
-	writeTimeout = 10 * time.Second
+	// writeTimeout bounds how long a client may take nothing. It is longer than a
+	// heartbeat, so that the next write puts the deadline off before it comes:
+	// thousands of timers that end for nothing cost more than the writes.
+	writeTimeout = heartbeat + 10*time.Second
 	// retryHint is how long a client waits before it connects again.
 	retryHint = 2 * time.Second
 	// troubleWait is how long a stream waits after the store did not answer.

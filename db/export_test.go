@@ -14,12 +14,11 @@ func ReadAllQuery() string {
 	return readAllQuery(clauses)
 }
 
-// ReadBuildQuery is the query of ReadBuild for a build's stamp; $1 to $4 are size,
-// build, from and limit.
+// ReadBuildQuery is the query of ReadBuild for a build's stamp; $1 to $3 are build,
+// from and limit.
 func ReadBuildQuery(stamp string) string { return readBuildQuery(stamp) }
 
-// LastToldQuery is the query of LastTold for a build's stamp; $1 and $2 are size and
-// build.
+// LastToldQuery is the query of LastTold for a build's stamp; $1 is the build.
 func LastToldQuery(stamp string) string { return lastToldQuery(stamp) }
 
 // PostgresMigrateDown and SQLiteMigrateDown take a schema back to a version.

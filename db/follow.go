@@ -29,7 +29,7 @@ func lastTold(ofBuild string) string {
 }
 
 func lastToldQuery(stamp string) string {
-	return withinSize(`SELECT `+eventColumns+` FROM events `+lastTold(stampedBuild(stamp)), "position")
+	return `SELECT ` + eventColumns + ` FROM events ` + lastTold(stampedBuild(stamp))
 }
 
 // LastTold is Store.LastTold.

@@ -81,6 +81,7 @@ type eventPage struct {
 // added. A payload that was damaged must not hide the events around it: its
 // event has no data.
 func (p *eventPage) add(e *stream.Event, payload []byte) error {
+	e.Data = nil
 	if size, err := s2.DecodedLen(payload); err == nil && size > 0 && size <= maxPayload {
 		if p.bytes += size; p.bytes > p.limit && p.any {
 			return errPageFull
@@ -94,11 +95,31 @@ func (p *eventPage) add(e *stream.Event, payload []byte) error {
 	return p.do(e)
 }
 
+// chunkBytes is how much data small events are kept in together: an event that is
+// kept alone keeps that much.
+const chunkBytes = 16 << 10
+
+// chunks copies data into a few pieces of memory rather than one each.
+type chunks []byte
+
+func (c *chunks) clone(data []byte) []byte {
+	if data == nil || len(data) > chunkBytes/4 {
+		return bytes.Clone(data)
+	}
+	if cap(*c)-len(*c) < len(data) {
+		*c = make([]byte, 0, chunkBytes)
+	}
+	begin := len(*c)
+	*c = append(*c, data...)
+	return (*c)[begin:len(*c):len(*c)]
+}
+
 // kept returns the events that each hands on, with data of their own.
 func kept(each func(do func(*stream.Event) error) error) ([]stream.Event, error) {
 	var events []stream.Event
+	var data chunks
 	err := each(func(e *stream.Event) error {
-		e.Data = bytes.Clone(e.Data)
+		e.Data = data.clone(e.Data)
 		if len(events) == cap(events) {
 			events = slices.Grow(events, max(4, 3*len(events)))
 		}

@@ -38,13 +38,13 @@ func readAllQuery(clauses string) string {
 	return withinSize(`SELECT `+eventColumns+` FROM events `+clauses, "position")
 }
 
-// stampedBuild selects the events of build $2. The stamp is the condition that
+// stampedBuild selects the events of build $1. The stamp is the condition that
 // names their partition. It has values in it, not parameters: only so do the other
 // partitions stay out of a plan that is kept, and unlocked.
-func stampedBuild(stamp string) string { return stamp + ` AND build_id = $2` }
+func stampedBuild(stamp string) string { return stamp + ` AND build_id = $1` }
 
 func readBuildQuery(stamp string) string {
-	return withinSize(`SELECT `+eventColumns+` FROM events WHERE `+stampedBuild(stamp)+` AND seq >= $3 ORDER BY seq LIMIT $4`, "seq")
+	return `SELECT ` + eventColumns + ` FROM events WHERE ` + stampedBuild(stamp) + ` AND seq >= $2 ORDER BY seq LIMIT $3`
 }
 
 // ReadAll is Store.ReadAll.
@@ -70,7 +70,7 @@ func (p *Postgres) ReadBuild(ctx context.Context, buildID string, from int64, li
 }
 
 // readStamped reads events of a build. Its stamp names their partition; no other
-// is opened. The query's arguments are the size, the build and those given.
+// is opened. The query's arguments are the build and those given.
 func (p *Postgres) readStamped(ctx context.Context, buildID string, query func(stamp string) string, args ...any) ([]stream.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -84,7 +84,7 @@ func (p *Postgres) readStamped(ctx context.Context, buildID string, query func(s
 	if err != nil {
 		return nil, p.fail("find the build's partition", err)
 	}
-	args = append([]any{maxRead, buildID}, args...)
+	args = append([]any{buildID}, args...)
 	return kept(func(do func(*stream.Event) error) error {
 		return p.readEvents(ctx, eventPage{limit: maxRead, do: do}, query(stamp), args...)
 	})
@@ -92,16 +92,18 @@ func (p *Postgres) readStamped(ctx context.Context, buildID string, query func(s
 
 // readEvents hands what a query for eventColumns finds to a page.
 func (p *Postgres) readEvents(ctx context.Context, page eventPage, query string, args ...any) error {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	rows, err := p.pool.Query(ctx, query, args...)
 	if err != nil {
 		return p.fail("read events", err)
 	}
 	defer rows.Close()
+	var e stream.Event
+	var number, seq pgtype.Int8
+	var payload pgtype.DriverBytes // the connection's, until the next row
 	var organization, build, pipeline, typ repeated
 	for rows.Next() {
-		var e stream.Event
-		var number, seq pgtype.Int8
-		var payload pgtype.DriverBytes // the connection's, until the next row
 		if err := rows.Scan(&e.Position, (*[16]byte)(&e.ID), &organization, &build, &pipeline, &number, &seq,
 			&typ, &e.Version, &e.Time, &payload); err != nil {
 			return p.fail("read events", err)
@@ -109,6 +111,7 @@ func (p *Postgres) readEvents(ctx context.Context, page eventPage, query string,
 		e.Organization, e.BuildID, e.Pipeline, e.Type = string(organization), string(build), string(pipeline), string(typ)
 		e.Number, e.Seq = number.Int64, seq.Int64
 		if err := page.add(&e, payload); errors.Is(err, errPageFull) {
+			skipRows(rows, page.limit, giveUp)
 			return nil
 		} else if err != nil {
 			return p.fail("read events", err)
@@ -118,6 +121,20 @@ func (p *Postgres) readEvents(ctx context.Context, page eventPage, query string,
 		return p.fail("read events", err)
 	}
 	return nil
+}
+
+// skipRows reads what is left of an answer, so that its connection can be used
+// again. Above so many bytes it gives the connection up instead.
+func skipRows(rows pgx.Rows, bytes int, giveUp func()) {
+	for rows.Next() {
+		for _, value := range rows.RawValues() {
+			bytes -= len(value)
+		}
+		if bytes < 0 {
+			giveUp()
+			return
+		}
+	}
 }
 
 // repeated is a text that is the same in many rows: they share it. NULL is empty.

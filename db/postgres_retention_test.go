@@ -294,8 +294,8 @@ func TestPostgresReadsABuildFromOnePartition(t *testing.T) {
 		opened[leaf] = true
 		where := fmt.Sprintf("team = '%s' AND day = '%s'", b.Team, b.Day)
 		for name, plan := range map[string]string{
-			"read build": explain(t, conn, db.ReadBuildQuery(where), 1<<20, b.Build, 0, 100),
-			"last told":  explain(t, conn, db.LastToldQuery(where), 1<<20, b.Build),
+			"read build": explain(t, conn, db.ReadBuildQuery(where), b.Build, 0, 100),
+			"last told":  explain(t, conn, db.LastToldQuery(where), b.Build),
 		} {
 			var tables []string
 			for _, found := range regexp.MustCompile(` on (events\w*)`).FindAllStringSubmatch(plan, -1) {

@@ -19,9 +19,9 @@ const (
 // feed is what all watchers of one build share, or all of the whole stream: how
 // far it is known, the reads of what is appended, and a window of it.
 type feed struct {
-	f     *Follower
-	build string // "" is the whole stream
-	state turn   // its readers'
+	f      *Follower
+	build  string // "" is the whole stream
+	ticket ticket // its readers'
 
 	mu      sync.Mutex
 	sources []*EventSource
@@ -83,7 +83,7 @@ func newFeed(f *Follower, build string) *feed {
 func (fd *feed) whole() bool        { return fd.build == "" }
 func (fd *feed) key(e *Event) int64 { return fd.window.key(e) }
 func (fd *feed) line() line         { return freshLine }
-func (fd *feed) turn() *turn        { return &fd.state }
+func (fd *feed) place() *ticket     { return &fd.ticket }
 
 func (fd *feed) channel() string {
 	if fd.whole() {

@@ -221,7 +221,7 @@ func TestWindowsStayWithinTheMemory(t *testing.T) {
 			for i := range builds {
 				r.append(fmt.Sprint(i), "job.started", data)
 			}
-			synctest.Wait()
+			time.Sleep(time.Second) // so many reads at once are put off a little
 			most = max(most, r.Stats().WindowBytes)
 		}
 		if most < memory/2 || most > memory {

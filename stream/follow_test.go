@@ -267,7 +267,7 @@ func TestLostHintsAreMadeUpForAtOnce(t *testing.T) {
 			defer s.Close()
 			sources = append(sources, s)
 		}
-		synctest.Wait()
+		time.Sleep(time.Second) // no read was a moment ago
 		began := time.Now()
 		for i := range builds {
 			r.append(fmt.Sprint("b", i), "build.scheduled", "{}") // most find the queue full
@@ -277,7 +277,7 @@ func TestLostHintsAreMadeUpForAtOnce(t *testing.T) {
 				t.Fatal(e, err)
 			}
 		}
-		if took := time.Since(began); took > 0 {
+		if took := time.Since(began); took > 100*time.Millisecond { // not only when all builds are looked at
 			t.Errorf("took %v", took)
 		}
 	})

@@ -12,7 +12,7 @@ import (
 const (
 	// batchEvents and batchBytes are what is aimed at in one read of a source that
 	// catches up. The first is smaller: many sources have little to catch up on.
-	batchEvents = 1000
+	batchEvents = 4000
 	batchBytes  = 1 << 20
 	firstBatch  = 128
 	// scarceBatch is how many events a source reads when memory is scarce.
@@ -27,7 +27,7 @@ type EventSource struct {
 	filter *Filter       // of the whole stream; nil for a build
 	wake   chan struct{} // holds one: look again
 	closed atomic.Bool
-	state  turn // its readers'
+	ticket ticket // its readers'
 
 	// Next's own.
 	next  int64   // the seq or position wanted
@@ -276,8 +276,8 @@ func (s *EventSource) fetch(from int64) {
 	s.feed.f.readers.request(s)
 }
 
-func (s *EventSource) line() line  { return backlogLine }
-func (s *EventSource) turn() *turn { return &s.state }
+func (s *EventSource) line() line     { return backlogLine }
+func (s *EventSource) place() *ticket { return &s.ticket }
 
 // run reads the batch that fetch asked for.
 func (s *EventSource) run(ctx context.Context) {
