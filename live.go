@@ -22,12 +22,6 @@ import (
 const (
 	// maxWatchers bounds the streams that one replica serves at a time.
 	maxWatchers = 20_000
-	// heartbeat is how often an idle stream gets a comment, so that proxies keep
-	// it open and a dead client is noticed.
-	heartbeat = 15 * time.Second
-	// heartbeatGrain is how far heartbeats come early, so that many fall on one
-	// moment: a processor that is woken for each takes several times as much.
-	heartbeatGrain = 500 * time.Millisecond
 	// writeTimeout bounds how long a client may take nothing. It is longer than a
 	// heartbeat, so that the next write puts the deadline off before it comes:
 	// thousands of timers that end for nothing cost more than the writes.
@@ -55,6 +49,7 @@ type live struct {
 	follower follower
 	metrics  *streamMetrics
 	log      *slog.Logger
+	beats    heartbeats
 	watchers atomic.Int64
 	buffers  sync.Pool // of *bytes.Buffer
 
@@ -152,8 +147,9 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f following) error 
 	l.metrics.watchers.Inc()
 	defer l.metrics.watchers.Dec()
 	out := l.answer(w, f)
-	out.beat = time.NewTimer(heartbeat)
-	defer out.beat.Stop()
+	out.gone = source.Close
+	l.beats.join(out)
+	defer l.beats.leave(out)
 	for {
 		if err := out.flush(); err != nil {
 			return nil // the client is gone
@@ -165,12 +161,9 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request, f following) error 
 			return nil
 		case r.Context().Err() != nil:
 			return nil
-		case errors.Is(err, stream.ErrIdle):
-			out.comment()
 		case err != nil:
 			// The stream stays open: a browser that is refused once does not come again.
 			l.trouble(err)
-			out.comment()
 			if !sleep(r.Context(), jitter(troubleWait)) {
 				return nil
 			}
@@ -224,12 +217,11 @@ func (l *live) trouble(err error) {
 	l.quiet.do(func() { l.log.Warn("streams wait for the store", "error", err) })
 }
 
-// relay writes the events at hand, or waits for one up to a heartbeat. It says
+// relay gathers the events at hand, of which it waits for the first. It says
 // whether the stream has ended.
 func (l *live) relay(ctx context.Context, source *stream.EventSource, out *eventWriter) (ended bool, err error) {
-	out.beat.Reset(heartbeat - time.Duration(time.Now().UnixNano())%heartbeatGrain)
 	for {
-		e, err := source.NextOrIdle(ctx, out.beat.C)
+		e, err := source.Next(ctx)
 		gap := new(stream.GapError)
 		switch {
 		case err == nil:
@@ -269,14 +261,21 @@ func apart(do func()) {
 }
 
 // eventWriter writes server-sent events. What it gathers is in a buffer that it
-// has only between two flushes: most streams are idle most of the time.
+// has only between two flushes: most streams are idle most of the time. One
+// goroutine gathers and flushes; heartbeats come from another.
 type eventWriter struct {
-	out     io.Writer
-	control *http.ResponseController
 	id      func(*stream.Event) int64
-	beat    *time.Timer // when a stream that has been idle gets a comment
 	buffers *sync.Pool
 	buffer  *bytes.Buffer
+	// gone is called where a heartbeat finds that the client has gone.
+	gone func() error
+
+	group, place int // under heartbeats.mu
+
+	mu      sync.Mutex // held while something is written
+	out     io.Writer
+	control *http.ResponseController
+	ended   bool
 }
 
 func (w *eventWriter) buf() *bytes.Buffer {
@@ -298,8 +297,6 @@ func (w *eventWriter) begin(id string) {
 	}
 	w.buf().WriteByte('\n')
 }
-
-func (w *eventWriter) comment() { w.buf().WriteString(":\n\n") }
 
 func (w *eventWriter) event(e *stream.Event) {
 	if bytes.IndexByte(e.Data, '\n') >= 0 || bytes.IndexByte(e.Data, '\r') >= 0 { // damaged: it would end the message
@@ -332,13 +329,43 @@ func (w *eventWriter) flush() error {
 		}
 		w.buffer = nil
 	}()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.send(w.buffer.Bytes())
+}
+
+// send writes whole messages. Under mu.
+func (w *eventWriter) send(messages []byte) error {
 	if err := w.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	if _, err := w.out.Write(w.buffer.Bytes()); err != nil {
+	if _, err := w.out.Write(messages); err != nil {
 		return err
 	}
 	return w.control.Flush()
+}
+
+var comment = []byte(":\n\n")
+
+// beat writes a comment, unless events are being written.
+func (w *eventWriter) beat() {
+	if !w.mu.TryLock() {
+		return
+	}
+	defer w.mu.Unlock()
+	if w.ended {
+		return
+	}
+	if err := w.send(comment); err != nil {
+		_ = w.gone()
+	}
+}
+
+// end has no more comments be written.
+func (w *eventWriter) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
 }
 
 // oneLine keeps the name of an event from ending its line.

@@ -67,7 +67,9 @@ func TestStreamWaitsForTheStore(t *testing.T) {
 		follow := stream.NewFollower(stream.FollowerOptions{Builds: store, Stream: store})
 		defer follow.Close()
 		l := &live{follower: follow, metrics: &newMetrics().stream, log: slog.New(slog.NewTextHandler(log, nil))}
+		beating, stop := context.WithCancel(t.Context())
 		var serving sync.WaitGroup
+		serving.Go(func() { l.beats.run(beating) })
 		var answers []*httptest.ResponseRecorder
 		for range watchers {
 			w := httptest.NewRecorder()
@@ -85,6 +87,8 @@ func TestStreamWaitsForTheStore(t *testing.T) {
 			t.Errorf("the store was tried %d times in %s, want at most %d", store.tries, away, most)
 		}
 		store.mu.Unlock()
+		time.Sleep(heartbeat) // they have ended
+		stop()
 		serving.Wait()
 		for _, w := range answers {
 			got := w.Body.String()

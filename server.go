@@ -72,6 +72,7 @@ type Server struct {
 	traces  *tracing
 	health  *health
 	reload  *reloader
+	live    *live
 
 	listener, admin net.Listener
 	public, private http.Handler
@@ -220,7 +221,8 @@ func (s *Server) routes() error {
 		return fmt.Errorf("BUILDKITE_WEBHOOK_TOKEN: %w", err)
 	}
 	may := newAccess(s.cfg.APITokens.Values(), s.cfg.DebugPassword.Value(), s.cfg.Production)
-	a := &api{db: s.db, live: &live{follower: s.follow, metrics: &s.metrics.stream, log: s.log}, access: may}
+	s.live = &live{follower: s.follow, metrics: &s.metrics.stream, log: s.log}
+	a := &api{db: s.db, live: s.live, access: may}
 	public := http.NewServeMux()
 	public.Handle("POST /buildkite", &webhook{
 		events: s.db, verifier: verifier, open: len(s.cfg.WebhookTokens) == 0,
@@ -272,6 +274,7 @@ func (s *Server) Run(ctx context.Context) error {
 		work.Go(func() { s.sender.Run(running) })
 	}
 	work.Go(func() { s.health.watch(running) })
+	work.Go(func() { s.live.beats.run(running) })
 	work.Go(func() { s.reload.watch(running) })
 	old := &retention{store: s.db, live: s.reload.live.Load, metrics: s.metrics, log: s.log}
 	work.Go(func() { old.run(running) })

@@ -16,8 +16,6 @@ var (
 	ErrEndOfBuildEventStream = errors.New("the build's event stream has ended")
 	// ErrClosed is what a closed EventSource returns, and a closed Follower.
 	ErrClosed = errors.New("the event source is closed")
-	// ErrIdle is what EventSource.NextOrIdle returns when no event came in time.
-	ErrIdle = errors.New("no event came in time")
 )
 
 // GapError says that events were dropped by retention before they were read.

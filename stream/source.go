@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"sync/atomic"
-	"time"
 )
 
 const (
@@ -71,13 +70,6 @@ type fetched struct {
 // on, *GapError once for events that are no longer there, and ErrClosed after
 // Close. Any other error is of a read that failed: the next call tries again.
 func (s *EventSource) Next(ctx context.Context) (Event, error) {
-	return s.NextOrIdle(ctx, nil)
-}
-
-// NextOrIdle is Next that returns ErrIdle when idle has something before there is
-// an event. A timer that is used again and again costs many waiting watchers less
-// than a context each time.
-func (s *EventSource) NextOrIdle(ctx context.Context, idle <-chan time.Time) (Event, error) {
 	for {
 		if s.closed.Load() {
 			return Event{}, ErrClosed
@@ -97,8 +89,6 @@ func (s *EventSource) NextOrIdle(ctx context.Context, idle <-chan time.Time) (Ev
 			select {
 			case <-s.wake:
 			case <-ctx.Done():
-			case <-idle:
-				return Event{}, ErrIdle
 			}
 		}
 	}
