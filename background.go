@@ -299,9 +299,9 @@ func (e *poisonError) Error() string { return e.err.Error() }
 func (e *poisonError) Unwrap() error { return e.err }
 
 // step folds one batch and returns how many events it had. It runs to its end
-// even when ctx ends meanwhile.
-func (t *Tracker) step(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+// even when leading ends meanwhile.
+func (t *Tracker) step(leading context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(leading), batchTimeout)
 	defer cancel()
 	limit := cmp.Or(t.atOnce, firstBatch)
 	if t.mark.Position < t.alone {
@@ -318,7 +318,7 @@ func (t *Tracker) step(ctx context.Context) (int, error) {
 	last := &events[len(events)-1]
 	if more && len(events) > 1 {
 		t.atOnce = nextLimit(events)
-		t.ahead = t.beginRead(ctx, last.Position, t.atOnce)
+		t.ahead = t.beginRead(leading, last.Position, t.atOnce)
 	}
 	b := newBatch(t, last.Position)
 	err = b.run(ctx, events)

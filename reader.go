@@ -3,47 +3,19 @@ package buildtracker
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 
-	"github.com/build-tracker/build-tracker/build"
-	"github.com/build-tracker/build-tracker/buildkite"
 	"github.com/build-tracker/build-tracker/db"
 	"github.com/build-tracker/build-tracker/stream"
 )
 
-// decoded is an event and what it tells of its build. The payload itself is not
-// kept: a batch of many is small.
-type decoded struct {
-	stream.Event // without Data
-	facts        build.Facts
-	// err is why the payload tells nothing.
-	err error
-}
-
-// decode takes the facts out of an event. One that is not Buildkite's has none.
-func (t *Tracker) decode(e *stream.Event) (x decoded) {
-	x.Event = *e
-	x.Data = nil
-	if !foldable(e) {
-		return x
-	}
-	defer func() {
-		if r := recover(); r != nil {
-			t.log.Error("panic while decoding", "position", e.Position, "panic", r, "stack", string(debug.Stack()))
-			x.err = fmt.Errorf("panic: %v", r)
-		}
-	}()
-	x.facts, x.err = buildkite.Facts(e.Data)
-	return x
-}
-
 // read returns the next delivered events after a position, at most limit.
 func (t *Tracker) read(ctx context.Context, after int64, limit int) ([]decoded, error) {
-	var events []decoded
+	d := t.newDecoder()
 	err := t.db.Each(ctx, db.ReadQuery{After: after, Limit: limit, Delivered: true}, func(e *stream.Event) error {
-		events = append(events, t.decode(e))
+		d.add(e)
 		return nil
 	})
+	events := d.finish()
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}

@@ -136,14 +136,3 @@ func skipRows(rows pgx.Rows, bytes int, giveUp func()) {
 		}
 	}
 }
-
-// repeated is a text that is the same in many rows: they share it. NULL is empty.
-type repeated string
-
-// ScanBytes is pgtype.BytesScanner.
-func (r *repeated) ScanBytes(text []byte) error {
-	if string(*r) != string(text) {
-		*r = repeated(text)
-	}
-	return nil
-}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/build-tracker/build-tracker/stream"
 )
@@ -39,19 +40,20 @@ func (s *SQLite) ReadBuild(ctx context.Context, buildID string, from int64, limi
 
 // readEvents hands the events that the clauses after FROM select to a page.
 func (s *SQLite) readEvents(ctx context.Context, page eventPage, clauses string, args ...any) error {
+	var e stream.Event
+	var id, payload sql.RawBytes // the driver's, until the next row
+	var organization, build, pipeline, typ repeated
+	var number, seq sql.NullInt64
+	var at int64
 	err := s.query(ctx, "read events", func(rows *sql.Rows) error {
-		var e stream.Event
-		var id, payload sql.RawBytes
-		var build, pipeline *string
-		var number, seq, at *int64
-		if err := rows.Scan(&e.Position, &id, &e.Organization, &build, &pipeline, &number, &seq, &e.Type, &e.Version, &at, &payload); err != nil {
+		if err := rows.Scan(&e.Position, &id, &organization, &build, &pipeline, &number, &seq, &typ, &e.Version, &at, &payload); err != nil {
 			return err
 		}
 		if copy(e.ID[:], id) != len(e.ID) {
 			return fmt.Errorf("event %d: an id of %d bytes", e.Position, len(id))
 		}
-		e.BuildID, e.Pipeline, e.Number, e.Seq = deref(build), deref(pipeline), deref(number), deref(seq)
-		e.Time = fromMicros(at)
+		e.Organization, e.BuildID, e.Pipeline, e.Type = string(organization), string(build), string(pipeline), string(typ)
+		e.Number, e.Seq, e.Time = number.Int64, seq.Int64, time.UnixMicro(at)
 		return page.add(&e, payload)
 	}, `SELECT `+eventColumns+` FROM events `+clauses, args...)
 	if errors.Is(err, errPageFull) {
