@@ -63,7 +63,7 @@ test-short: ## run the tests that need neither PostgreSQL nor Redis
 	go test -short -race -timeout 20m ./...
 
 .PHONY: bench
-bench: ## measure against baselines, in some 20 minutes: docs/benchmarks.md
+bench: ## measure against baselines, in some 35 minutes: docs/benchmarks.md
 	$(WITH_SERVERS) go run ./internal/bench
 
 .PHONY: bench-quick
