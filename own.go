@@ -52,7 +52,7 @@ func (c *change) status(at int64) (db.Own, bool) {
 		return db.Own{}, false
 	}
 	return ownEvent(c.b, stream.TypeStatus, strconv.FormatInt(at, 10), statusData{
-		Status: now.status, Previous: c.before.status, Build: c.b.View(),
+		Status: now.status, Previous: c.before.status, Build: c.b.Snapshot(),
 	}), true
 }
 

@@ -110,7 +110,9 @@ func (j *Job) apply(f *JobFacts) {
 	j.RetrySource = max(j.RetrySource, f.RetrySourceJobID)
 	j.WebURL = max(j.WebURL, f.WebURL)
 	j.CreatedAt = earliest(j.CreatedAt, f.CreatedAt)
+	j.RunnableAt = latest(j.RunnableAt, f.RunnableAt)
 	j.StartedAt = latest(j.StartedAt, f.StartedAt)
+	j.Queue = max(j.Queue, f.Queue)
 	j.Async = j.Async || f.Async
 	j.TriggeredBuildID = max(j.TriggeredBuildID, f.TriggeredBuildID)
 }

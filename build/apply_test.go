@@ -48,7 +48,7 @@ func someFacts(t *rapid.T) *Facts {
 			ExitStatus: optional("exit"), SoftFailed: rapid.Bool().Draw(t, "soft"), ParallelGroupIndex: optional("parallel"),
 			RetriedInJobID: text("retried in", "", "j1", "j2", "j3"), RetrySourceJobID: text("source", "", "j1", "j2", "j3"),
 			FinishedAt: moment("job finished"), CreatedAt: moment("job created"), TriggeredBuildID: text("triggered", "", "c1", "c2"),
-			Async: rapid.Bool().Draw(t, "async"),
+			Async: rapid.Bool().Draw(t, "async"), RunnableAt: moment("job runnable"), StartedAt: moment("job started"), Queue: text("queue", "", "default", "deploy"),
 		})
 	}
 	return f

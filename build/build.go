@@ -71,7 +71,9 @@ type Job struct {
 	RetrySource        string    `json:"retry_source,omitempty"`
 	WebURL             string    `json:"web_url,omitempty"`
 	CreatedAt          time.Time `json:"created_at,omitzero"`
+	RunnableAt         time.Time `json:"runnable_at,omitzero"`
 	StartedAt          time.Time `json:"started_at,omitzero"`
+	Queue              string    `json:"queue,omitempty"`
 	Async              bool      `json:"async,omitempty"`
 	TriggeredBuildID   string    `json:"triggered,omitempty"`
 }

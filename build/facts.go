@@ -63,8 +63,10 @@ type JobFacts struct {
 	RetrySourceJobID   string
 	WebURL             string
 	CreatedAt          time.Time
+	RunnableAt         time.Time // when it began to wait for an agent
 	StartedAt          time.Time
 	FinishedAt         time.Time
+	Queue              string // of agents, empty where none is named
 	// Async and TriggeredBuildID are a trigger job's.
 	Async            bool
 	TriggeredBuildID string

@@ -33,7 +33,9 @@ type AuthorView struct {
 
 // StepView is one step, its own or one that a triggered build lends.
 type StepView struct {
-	Name   string    `json:"name"`
+	Name string `json:"name"`
+	// Key is told in snapshots only.
+	Key    string    `json:"key,omitempty"`
 	Status Status    `json:"status"`
 	Jobs   []JobView `json:"jobs"`
 }
@@ -46,12 +48,27 @@ type JobView struct {
 	SoftFailed bool       `json:"soft_failed"`
 	WebURL     string     `json:"web_url"`
 	FinishedAt *time.Time `json:"finished_at"`
+	*JobDetails
 }
+
+// JobDetails are what is told of a job in snapshots only.
+type JobDetails struct {
+	CreatedAt  *time.Time `json:"created_at"`
+	RunnableAt *time.Time `json:"runnable_at"` // when it began to wait for an agent
+	StartedAt  *time.Time `json:"started_at"`
+	RetryOf    string     `json:"retry_of"` // the id of the attempt before, empty for none
+	Queue      string     `json:"queue"`    // of agents, empty where none is named
+}
+
+// Snapshot is View with the details: the build as status events show it.
+func (b *Build) Snapshot() View { return b.view(true) }
 
 // View returns the build as users see it. The jobs of a step stand chain by
 // chain, attempts in order; steps lent by triggered builds come last, without
 // jobs.
-func (b *Build) View() View {
+func (b *Build) View() View { return b.view(false) }
+
+func (b *Build) view(details bool) View {
 	v := View{
 		ID: b.ID, Organization: b.Organization, Pipeline: b.Pipeline, Number: b.Number,
 		WebURL: b.WebURL, Branch: b.Branch.V, Commit: b.Commit.V, Message: b.Message.V,
@@ -69,11 +86,19 @@ func (b *Build) View() View {
 	for _, s := range b.Steps() {
 		sv := StepView{Name: s.Name, Status: s.Status, Jobs: []JobView{}}
 		for _, c := range s.Chains {
-			for _, j := range c {
-				sv.Jobs = append(sv.Jobs, JobView{
+			for i, j := range c {
+				jv := JobView{
 					ID: j.ID, State: j.State, ExitStatus: j.ExitStatus, SoftFailed: j.SoftFailed,
 					WebURL: j.WebURL, FinishedAt: orNil(j.Latest.Time()),
-				})
+				}
+				if details {
+					sv.Key = j.StepKey
+					jv.JobDetails = j.details()
+					if i > 0 {
+						jv.RetryOf = c[i-1].ID
+					}
+				}
+				sv.Jobs = append(sv.Jobs, jv)
 			}
 		}
 		v.Steps = append(v.Steps, sv)
@@ -82,6 +107,10 @@ func (b *Build) View() View {
 		v.Steps = append(v.Steps, StepView{Name: f.Name, Status: Failed, Jobs: []JobView{}})
 	}
 	return v
+}
+
+func (j *Job) details() *JobDetails {
+	return &JobDetails{CreatedAt: orNil(j.CreatedAt), RunnableAt: orNil(j.RunnableAt), StartedAt: orNil(j.StartedAt), Queue: j.Queue}
 }
 
 func orNil[T comparable](v T) *T {

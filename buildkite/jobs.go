@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"github.com/build-tracker/build-tracker/build"
 )
@@ -13,7 +14,9 @@ type jobAt struct {
 	id, kind, name, step, stepKey, state     span
 	exitStatus, softFailed, parallel, matrix span
 	retriedIn, retrySource, webURL           span
-	createdAt, startedAt, finishedAt         span
+	createdAt, runnableAt                    span
+	startedAt, finishedAt                    span
+	queryRules, agent                        span
 	async, triggeredBuild                    span
 }
 
@@ -47,10 +50,16 @@ func (at *jobAt) note(name []byte) *span {
 		return &at.webURL
 	case "created_at":
 		return &at.createdAt
+	case "runnable_at":
+		return &at.runnableAt
 	case "started_at":
 		return &at.startedAt
 	case "finished_at":
 		return &at.finishedAt
+	case "agent_query_rules":
+		return &at.queryRules
+	case "agent":
+		return &at.agent
 	case "async":
 		return &at.async
 	case "triggered_build":
@@ -80,8 +89,10 @@ func (at *jobAt) facts(v values) build.JobFacts {
 		RetrySourceJobID:   v.id(v.lookup(at.retrySource, "job_id")),
 		WebURL:             v.url(at.webURL),
 		CreatedAt:          v.time(at.createdAt),
+		RunnableAt:         v.time(at.runnableAt),
 		StartedAt:          v.time(at.startedAt),
 		FinishedAt:         v.time(at.finishedAt),
+		Queue:              cmp.Or(queue(v, at.queryRules), queue(v, v.lookup(at.agent, "meta_data"))),
 		Async:              v.isTrue(at.async),
 		TriggeredBuildID:   v.id(v.lookup(at.triggeredBuild, "id")),
 	}
@@ -96,6 +107,20 @@ func matrix(v values, at span) string {
 	}
 	digest := sha256.Sum256([]byte(text))
 	return `"sha256:` + hex.EncodeToString(digest[:]) + `"`
+}
+
+// queue returns the queue that a list of tags, such as "queue=deploy", names.
+func queue(v values, tags span) string {
+	if v.kind(tags) != '[' {
+		return ""
+	}
+	s := scanner{b: v[:tags.end], i: tags.start}
+	for m := s.enter(); s.element(&m); {
+		if name, ok := strings.CutPrefix(v.text(s.skip(), maxName), "queue="); ok {
+			return name
+		}
+	}
+	return ""
 }
 
 // appendJobs appends the jobs of a list, those that have an ID.
