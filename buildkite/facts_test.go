@@ -66,8 +66,8 @@ func TestFactsOfPayloads(t *testing.T) {
 			WebURL:           "https://buildkite.com/acme/web/builds/1482#018f3a2c-8c02-4f7e-b1a9-4d0a7a2f9e63",
 			CreatedAt:        time.Date(2024, 5, 1, 10, 0, 0, 201e6, time.UTC),
 			RunnableAt:       time.Date(2024, 5, 1, 10, 0, 8, 2e6, time.UTC), Queue: "linux",
-			StartedAt:        time.Date(2024, 5, 1, 10, 0, 12, 940e6, time.UTC),
-			FinishedAt:       time.Date(2024, 5, 1, 10, 11, 58, 771e6, time.UTC),
+			StartedAt:  time.Date(2024, 5, 1, 10, 0, 12, 940e6, time.UTC),
+			FinishedAt: time.Date(2024, 5, 1, 10, 11, 58, 771e6, time.UTC),
 		}}},
 		"old.job.finished": {Event: "job.finished", Build: old, Jobs: []build.JobFacts{{
 			ID: "b63254c0-3271-4a98-8270-7cfbd6c2f14e", Type: "script", Name: "test", State: "finished", ExitStatus: number(0),
@@ -142,8 +142,10 @@ func TestFactsOfJobs(t *testing.T) {
 		{"an exit status that is no integer", `"exit_status":1.5`, build.JobFacts{}},
 		{"an exit status beyond all", `"exit_status":1e99`, build.JobFacts{}},
 		{"a retry", `"retried_in_job_id":"r","retry_source":{"job_id":"s"}`, build.JobFacts{RetriedInJobID: "r", RetrySourceJobID: "s"}},
-		{"a queue that it asks for", `"runnable_at":"2024-05-01T10:00:01Z","agent_query_rules":[1,"os=linux","queue=deploy","queue=other"],"agent":{"meta_data":["queue=default"]}`,
-			build.JobFacts{RunnableAt: time.Date(2024, 5, 1, 10, 0, 1, 0, time.UTC), Queue: "deploy"}},
+		{
+			"a queue that it asks for", `"runnable_at":"2024-05-01T10:00:01Z","agent_query_rules":[1,"os=linux","queue=deploy","queue=other"],"agent":{"meta_data":["queue=default"]}`,
+			build.JobFacts{RunnableAt: time.Date(2024, 5, 1, 10, 0, 1, 0, time.UTC), Queue: "deploy"},
+		},
 		{"the queue of its agent", `"agent_query_rules":[],"agent":{"id":"a","meta_data":["os=linux","queue=builders"]}`, build.JobFacts{Queue: "builders"}},
 		{"no queue", `"agent_query_rules":["os=linux"],"agent":null`, build.JobFacts{}},
 		{"queues of another form", `"runnable_at":7,"agent_query_rules":"queue=a","agent":["queue=b"]`, build.JobFacts{}},
