@@ -17,23 +17,43 @@ import (
 	"github.com/build-tracker/build-tracker/internal/bench/measure"
 )
 
-// echoes is a server that streams each delivery, as it came, to all who watch, a
-// known time after its answer.
+// echoes is a server that streams each delivery to all who watch, in the order
+// in which they came, a known time after its answer.
 type echoes struct {
 	delay time.Duration
 	// times says how often a delivery comes to who watches; nil is once.
 	times func(event string) int
+	// answered holds what was answered and is not streamed yet. One goroutine
+	// takes from it: timers of their own would let deliveries overtake each
+	// other.
+	answered chan echo
 
 	mu       sync.Mutex
 	messages []string
 	more     chan struct{} // closed at the next message
 }
 
+type echo struct {
+	event, body string
+	at          time.Time
+}
+
 func newEchoes(t *testing.T, delay time.Duration, times func(event string) int) (addr string) {
 	t.Helper()
-	e := &echoes{delay: delay, times: times, more: make(chan struct{})}
+	e := &echoes{delay: delay, times: times, answered: make(chan echo, 64), more: make(chan struct{})}
+	var adding sync.WaitGroup
+	adding.Go(func() {
+		for a := range e.answered {
+			<-time.After(time.Until(a.at))
+			e.add(a.event, a.body)
+		}
+	})
 	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.Close()
+		close(e.answered)
+		adding.Wait()
+	})
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
@@ -45,8 +65,7 @@ func (e *echoes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		event := r.Header.Get("X-Buildkite-Event")
-		time.AfterFunc(e.delay, func() { e.add(event, string(body)) })
+		e.answered <- echo{r.Header.Get("X-Buildkite-Event"), string(body), time.Now().Add(e.delay)}
 	case strings.HasSuffix(r.URL.Path, "/events"):
 		e.stream(w, r)
 	default:
