@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -59,6 +60,16 @@ type Config struct {
 	// NoticeMaxAge is how long ago a build may have finished to be announced;
 	// above 0.
 	NoticeMaxAge time.Duration `key:"notice_max_age"`
+
+	// WebhookSources says from where deliveries are taken.
+	WebhookSources Sources `key:"buildkite_webhook_ips"`
+	// TrustedProxies are believed about who asked them.
+	TrustedProxies []netip.Prefix `key:"trusted_proxies"`
+
+	BuildkiteAPI    BuildkiteAPI
+	Reconcile       Reconcile
+	MetricsPipeline MetricsPipeline `key:"metrics_pipeline"`
+	BigQuery        BigQuery
 
 	Log Log
 }

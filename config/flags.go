@@ -66,6 +66,11 @@ type ServeFlags struct {
 	DatabaseListenURLFile string `name:"database-listen-url-file" env:"DATABASE_LISTEN_URL_FILE" placeholder:"FILE" group:"Stores" help:"File that holds that URL."`
 	BusQueueSize          string `name:"db-notification-bus-queue-size" env:"DB_NOTIFICATION_BUS_QUEUE_SIZE" default:"10000" placeholder:"10000" group:"Stores" help:"How many notifications may wait for one reader, 1000 to 1000000. One that is lost costs a second, never an event."`
 
+	SourceFlags
+	BuildkiteAPIFlags
+	ReconcileFlags
+	MetricsPipelineFlags
+	BigQueryFlags
 	NoticeFlags
 	StoreFlags
 	LogFlags

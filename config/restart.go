@@ -17,7 +17,7 @@ func differing(keys []string, a, b reflect.Value) []string {
 			if !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
 				keys = append(keys, key)
 			}
-		case at.Type == reflect.TypeFor[Log]():
+		case at.Type.Kind() == reflect.Struct && at.Type != reflect.TypeFor[File]() && at.Type != reflect.TypeFor[Live]():
 			keys = differing(keys, a.Field(i), b.Field(i))
 		}
 	}

@@ -32,6 +32,11 @@ func (f ServeFlags) check(p *problems) *Config {
 		SlackAPIURL:   p.slackAPIURL(f.SlackAPIURL),
 		SlackDebug:    p.boolean("BUILD_TRACKER_SLACK_DEBUG", f.SlackDebug),
 	}
+	c.BuildkiteAPI = p.buildkiteAPI(f.BuildkiteAPIFlags)
+	c.WebhookSources, c.TrustedProxies = p.sources(f.SourceFlags, c.BuildkiteAPI)
+	c.Reconcile = p.reconcile(f.ReconcileFlags)
+	c.MetricsPipeline = p.metricsPipeline(f.MetricsPipelineFlags, c.BuildkiteAPI)
+	c.BigQuery = p.bigQuery(f.BigQueryFlags)
 	p.stores(c, f.StoreFlags)
 	p.bus(c, f)
 	p.notices(c, f.NoticeFlags)

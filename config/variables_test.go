@@ -62,13 +62,22 @@ func TestEveryFieldOfConfigHasAKeyOrIsLive(t *testing.T) {
 	for _, v := range config.Variables() {
 		keys = append(keys, v.Key)
 	}
-	live := []string{"File", "Live", "Log"}
-	for i := range reflect.TypeFor[config.Config]().NumField() {
-		f := reflect.TypeFor[config.Config]().Field(i)
-		if key := f.Tag.Get("key"); !slices.Contains(live, f.Name) && !slices.Contains(keys, key) {
-			t.Errorf("%s has the key %q, which is none of %s", f.Name, key, strings.Join(keys, " "))
+	live := []string{"File", "Live", "Level"}
+	var walk func(reflect.Type)
+	walk = func(part reflect.Type) {
+		for i := range part.NumField() {
+			f := part.Field(i)
+			key := f.Tag.Get("key")
+			switch {
+			case slices.Contains(live, f.Name):
+			case key == "" && f.Type.Kind() == reflect.Struct:
+				walk(f.Type)
+			case !slices.Contains(keys, key):
+				t.Errorf("%s has the key %q, which is none of %s", f.Name, key, strings.Join(keys, " "))
+			}
 		}
 	}
+	walk(reflect.TypeFor[config.Config]())
 }
 
 func TestWhatNeedsARestart(t *testing.T) {
@@ -79,7 +88,8 @@ func TestWhatNeedsARestart(t *testing.T) {
 		t.Errorf("%v need a restart", got)
 	}
 	after.ListenAddr, after.WebhookTokens, after.Log.Format = ":1", config.Secrets{"a"}, config.LogText
-	if diff := cmp.Diff([]string{"listen_addr", "buildkite_webhook_token", "log_format"}, before.NeedsRestart(after)); diff != "" {
+	after.BigQuery.Dataset, after.MetricsPipeline.Branch = "builds", "trunk"
+	if diff := cmp.Diff([]string{"listen_addr", "buildkite_webhook_token", "metrics_pipeline", "bigquery_dataset", "log_format"}, before.NeedsRestart(after)); diff != "" {
 		t.Errorf("what needs a restart (-want +got):\n%s", diff)
 	}
 }

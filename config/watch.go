@@ -40,7 +40,7 @@ func (f WatchFlags) Config(build string) (*Watch, error) {
 	case build != "":
 		p.build(w, build)
 	default:
-		p.pipeline(w, pipeline)
+		w.Organization, w.Pipeline = p.pipelineName("BUILDTRACKER_WATCH_PIPELINE", pipeline)
 	}
 	if from != "" {
 		w.From = int64(p.whole("BUILDTRACKER_WATCH_FROM", from, 0, math.MaxInt64))
@@ -60,14 +60,4 @@ func (p *problems) build(w *Watch, text string) {
 	}
 	w.Organization, w.Pipeline = parts[0], parts[1]
 	w.Number = int64(p.whole("the build's number", parts[2], 1, math.MaxInt64))
-}
-
-// pipeline takes ORG/PIPELINE apart.
-func (p *problems) pipeline(w *Watch, text string) {
-	parts := strings.Split(text, "/")
-	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
-		p.add("BUILDTRACKER_WATCH_PIPELINE is %q: write ORG/PIPELINE, such as acme/web", text)
-		return
-	}
-	w.Organization, w.Pipeline = parts[0], parts[1]
 }
