@@ -187,25 +187,15 @@ var errAsked = errors.New("another process asked for the lease")
 
 // keep extends the lease until ctx ends, the lease is lost, or somebody asks for it.
 func (t *Tracker) keep(ctx context.Context) error {
-	lasts := time.Now().Add(leaseTTL)
-	for {
-		if !sleep(ctx, leaseTTL/4) {
-			return ctx.Err()
-		}
-		call, cancel := context.WithTimeout(ctx, leaseTTL/4)
-		began := time.Now()
-		err := t.lease.Extend(call)
-		if err == nil {
-			lasts = began.Add(leaseTTL)
-			if asked, askErr := t.lease.Asked(call); askErr == nil && asked {
-				err = errAsked
-			}
-		}
-		cancel()
-		if errors.Is(err, errAsked) || errors.Is(err, build.ErrLeaseTaken) || err != nil && time.Now().After(lasts.Add(-leaseTTL/4)) {
+	return keepLease(ctx, func(ctx context.Context) error {
+		if err := t.lease.Extend(ctx); err != nil {
 			return err
 		}
-	}
+		if asked, err := t.lease.Asked(ctx); err == nil && asked {
+			return errAsked
+		}
+		return nil
+	})
 }
 
 // fold processes events until ctx ends, or it has been failing for too long for a

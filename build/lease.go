@@ -14,9 +14,9 @@ import (
 // ErrLeaseTaken: another process has the lease.
 var ErrLeaseTaken = errors.New("another process has the lease")
 
-// Lease names the one process that folds. It saves work and keeps replicas
-// from getting in each other's way; that nothing is written twice rests on the
-// database's fence, not on this.
+// Lease names the one process that does something, such as fold. It saves work
+// and keeps replicas from getting in each other's way; that nothing is written
+// twice rests on the database's fence, not on this.
 type Lease struct {
 	redis redis.UniversalClient
 	mutex *redsync.Mutex
@@ -24,14 +24,19 @@ type Lease struct {
 	ttl   time.Duration
 }
 
-// NewLease returns the lease of the store's builds. It lasts ttl unless it is
-// extended.
-func (s *Store) NewLease(ttl time.Duration) *Lease {
+// NewLease returns the lease of who folds the store's builds. It lasts ttl unless
+// it is extended.
+func (s *Store) NewLease(ttl time.Duration) *Lease { return s.newLease("", ttl) }
+
+// NewDuty returns the lease of who does something else, which the name says.
+func (s *Store) NewDuty(name string, ttl time.Duration) *Lease { return s.newLease(":"+name, ttl) }
+
+func (s *Store) newLease(duty string, ttl time.Duration) *Lease {
 	locks := redsync.New(goredis.NewPool(s.redis))
 	return &Lease{
 		redis: s.redis,
-		mutex: locks.NewMutex(s.key("lease"), redsync.WithExpiry(ttl), redsync.WithTries(1), redsync.WithTimeoutFactor(0.2)),
-		asked: s.key("asked"),
+		mutex: locks.NewMutex(s.key("lease"+duty), redsync.WithExpiry(ttl), redsync.WithTries(1), redsync.WithTimeoutFactor(0.2)),
+		asked: s.key("asked"+duty),
 		ttl:   ttl,
 	}
 }

@@ -120,3 +120,9 @@ func orNil[T comparable](v T) *T {
 	}
 	return &v
 }
+
+// Outcome is Job.Outcome of an attempt that was shown.
+func (v *JobView) Outcome() Status {
+	j := Job{State: v.State, ExitStatus: v.ExitStatus, SoftFailed: v.SoftFailed, Latest: Version{Rank: jobRank(v.State)}}
+	return j.Outcome()
+}

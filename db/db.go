@@ -61,6 +61,9 @@ type Store interface {
 	// LastTold returns the latest event of a build that Buildkite sent, or that
 	// tells its status; the zero Event when none of its last 500 is one.
 	LastTold(ctx context.Context, buildID string) (stream.Event, error)
+	// StatusBefore returns the last status event of a build with a seq below seq; the
+	// zero Event for none.
+	StatusBefore(ctx context.Context, buildID string, seq int64) (stream.Event, error)
 	// NextSeqs returns the seqs that the next events of these builds get; none for a
 	// build of which nothing was recorded.
 	NextSeqs(ctx context.Context, buildIDs []string) (map[string]int64, error)
@@ -201,6 +204,9 @@ type Cursor struct {
 	// Generation names what the reader has derived up to Position and keeps
 	// elsewhere.
 	Generation string
+	// State is what the reader needs to go on, in a form of its own: the State of
+	// the last batch that had one.
+	State string
 }
 
 // Batch is what the tracker writes for the events it folded.
@@ -210,6 +216,8 @@ type Batch struct {
 	From, To int64
 	// Generation is the cursor's.
 	Generation string
+	// State, if not empty, is kept beside the cursor: valid UTF-8 without NUL.
+	State string
 	// Rows replace the rows of these builds.
 	Rows []Row
 	// Wants are notices whose message should reflect Rev.

@@ -44,6 +44,28 @@ func (s *SQLite) LastTold(ctx context.Context, buildID string) (stream.Event, er
 	}))
 }
 
+// statusBefore are the clauses after FROM events that select what StatusBefore
+// returns, of a build's events.
+func statusBefore(ofBuild string) string {
+	return `WHERE ` + ofBuild + ` AND seq < $2 AND type = '` + stream.TypeStatus + `' ORDER BY seq DESC LIMIT 1`
+}
+
+func statusBeforeQuery(stamp string) string {
+	return `SELECT ` + eventColumns + ` FROM events ` + statusBefore(stampedBuild(stamp))
+}
+
+// StatusBefore is Store.StatusBefore.
+func (p *Postgres) StatusBefore(ctx context.Context, buildID string, seq int64) (stream.Event, error) {
+	return first(p.readStamped(ctx, buildID, statusBeforeQuery, seq))
+}
+
+// StatusBefore is Store.StatusBefore.
+func (s *SQLite) StatusBefore(ctx context.Context, buildID string, seq int64) (stream.Event, error) {
+	return first(kept(func(do func(*stream.Event) error) error {
+		return s.readEvents(ctx, eventPage{limit: maxRead, do: do}, statusBefore(`build_id = $1`), clean(buildID, maxName), seq)
+	}))
+}
+
 // first returns the zero Event for none.
 func first(events []stream.Event, err error) (stream.Event, error) {
 	if err != nil || len(events) == 0 {

@@ -14,12 +14,12 @@ const fenced = "BT001"
 func (p *Postgres) Cursor(ctx context.Context, name string) (Cursor, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := p.pool.Query(ctx, `SELECT position, generation FROM cursors WHERE name = $1`, clean(name, maxName))
+	rows, err := p.pool.Query(ctx, `SELECT position, generation, state FROM cursors WHERE name = $1`, clean(name, maxName))
 	if err != nil {
 		return Cursor{}, p.fail("read the cursor", err)
 	}
 	var c Cursor
-	if _, err := pgx.ForEachRow(rows, []any{&c.Position, &c.Generation}, func() error { return nil }); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&c.Position, &c.Generation, &c.State}, func() error { return nil }); err != nil {
 		return Cursor{}, p.fail("read the cursor", err)
 	}
 	return c, nil
@@ -64,6 +64,9 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 func (p *Postgres) commitBatch(ctx context.Context, b Batch) error {
 	var batch pgx.Batch
 	batch.Queue(`SELECT move_cursor($1, $2, $3, $4)`, clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To)
+	if b.State != "" {
+		batch.Queue(`UPDATE cursors SET state = $2 WHERE name = $1`, clean(b.Cursor, maxName), b.State)
+	}
 	return p.writeRows(ctx, &batch, distinctRows(b.Rows), func() {
 		queueWants(&batch, distinctWants(b.Wants))
 		for _, a := range b.Aside {

@@ -9,8 +9,8 @@ import (
 // Cursor is Store.Cursor.
 func (s *SQLite) Cursor(ctx context.Context, name string) (c Cursor, err error) {
 	err = s.query(ctx, "read the cursor", func(rows *sql.Rows) error {
-		return rows.Scan(&c.Position, &c.Generation)
-	}, `SELECT position, generation FROM cursors WHERE name = $1`, clean(name, maxName))
+		return rows.Scan(&c.Position, &c.Generation, &c.State)
+	}, `SELECT position, generation, state FROM cursors WHERE name = $1`, clean(name, maxName))
 	return c, err
 }
 
@@ -54,8 +54,9 @@ func moveCursor(ctx context.Context, tx *sql.Tx, b Batch) error {
 	if err := newCursor(ctx, tx, b.Cursor, b.From); err != nil {
 		return err
 	}
-	return fence(tx.ExecContext(ctx, `UPDATE cursors SET position = $4 WHERE name = $1 AND generation = $2 AND position = $3`,
-		clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To))
+	return fence(tx.ExecContext(ctx, `UPDATE cursors SET position = $4, state = CASE WHEN $5 = '' THEN state ELSE $5 END
+		WHERE name = $1 AND generation = $2 AND position = $3`,
+		clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To, b.State))
 }
 
 // newCursor makes a cursor that is not there: it stands at position 0.

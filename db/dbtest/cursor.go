@@ -14,6 +14,7 @@ import (
 var cursors = map[string]func(*testing.T, db.Store){
 	"a cursor starts at the beginning":          testNewCursor,
 	"a batch moves its cursor":                  testCommit,
+	"a batch keeps a state beside its cursor":   testState,
 	"a fenced batch writes nothing":             testFence,
 	"of two trackers one commits":               testOneTracker,
 	"a generation ends the one before":          testGeneration,
@@ -49,6 +50,25 @@ func testCommit(t *testing.T, s db.Store) {
 	commit(t, s, 10, 12, db.Batch{})
 	wantCursor(t, s, "tracker", db.Cursor{Position: 12})
 	wantCursor(t, s, "another", db.Cursor{})
+}
+
+func testState(t *testing.T, s db.Store) {
+	noError(t, s.Begin(t.Context(), "reader", db.Cursor{Generation: "a"}))
+	batch := db.Batch{Cursor: "reader", Generation: "a", State: `{"offset":"ünï"}`}
+	noError(t, s.Commit(t.Context(), batch))
+	want := db.Cursor{Generation: "a", State: batch.State}
+	wantCursor(t, s, "reader", want)
+	batch.To, batch.State = 5, "" // stays as it was
+	noError(t, s.Commit(t.Context(), batch))
+	want.Position = 5
+	wantCursor(t, s, "reader", want)
+	batch.State = "another"
+	wantError(t, s.Commit(t.Context(), batch), db.ErrFenced)
+	wantCursor(t, s, "reader", want)
+	wantCursor(t, s, "other", db.Cursor{})
+	noError(t, s.Begin(t.Context(), "reader", db.Cursor{Position: 5, Generation: "b"}))
+	want.Generation = "b"
+	wantCursor(t, s, "reader", want)
 }
 
 func testFence(t *testing.T, s db.Store) {

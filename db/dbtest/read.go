@@ -20,6 +20,7 @@ var reads = map[string]func(*testing.T, db.Store){
 	"read all selects":                    testReadAll,
 	"read build selects":                  testReadBuild,
 	"the latest told is found":            testLastTold,
+	"the status before an event is found": testStatusBefore,
 	"next seqs are told":                  testNextSeqs,
 	"a page of large events is short":     testLargePage,
 	"teams have partitions of their own":  testTeams,
@@ -149,6 +150,26 @@ func testLastTold(t *testing.T, s db.Store) {
 	add("b", stream.TypeNotice)
 	if e := must(s.LastTold(t.Context(), "b"))(t); e.BuildID != "" {
 		t.Errorf("beyond 500 events: %+v", e)
+	}
+}
+
+func testStatusBefore(t *testing.T, s db.Store) {
+	mustAppend(t, s, delivery("a", 0))
+	commit(t, s, 0, 0, db.Batch{Own: []db.Own{
+		own("a", stream.TypeStatus, 1), own("a", stream.TypeNotice, 2), own("a", stream.TypeStatus, 3), own("b", stream.TypeStatus, 4),
+	}})
+	for _, tc := range []struct {
+		build     string
+		seq, want int64 // -1 for none
+	}{
+		{"a", 0, -1}, {"a", 1, -1}, {"a", 2, 1}, {"a", 3, 1}, {"a", 4, 3}, {"a", 100, 3}, {"b", 1, 0}, {"unknown", 9, -1}, {"a\x00", 9, -1},
+	} {
+		e := must(s.StatusBefore(t.Context(), tc.build, tc.seq))(t)
+		switch {
+		case tc.want < 0 && e.Position == 0:
+		case e.BuildID != tc.build || e.Type != stream.TypeStatus || e.Seq != tc.want:
+			t.Errorf("before %d of %q: %+v, want seq %d", tc.seq, tc.build, e, tc.want)
+		}
 	}
 }
 
