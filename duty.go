@@ -35,7 +35,9 @@ func (d *duty) run(ctx context.Context, work func(context.Context)) {
 		case err == nil:
 			d.do(ctx, work)
 		case !errors.Is(err, build.ErrLeaseTaken) && ctx.Err() == nil:
-			quiet.do(func() { d.log.Warn("Redis does not answer: work in the background waits for it", "work", d.name, "error", err) })
+			quiet.do(func() {
+				d.log.Warn("Redis does not answer: work in the background waits for it", "work", d.name, "error", err)
+			})
 		}
 		sleep(ctx, jitter(leaseTTL/4))
 	}
@@ -72,7 +74,7 @@ func keepLease(ctx context.Context, extend func(context.Context) error) error {
 		switch {
 		case err == nil:
 			lasts = began.Add(leaseTTL)
-		case errors.Is(err, errAsked), errors.Is(err, build.ErrLeaseTaken), time.Now().After(lasts.Add(-leaseTTL/4)):
+		case errors.Is(err, errAsked), errors.Is(err, build.ErrLeaseTaken), time.Now().After(lasts.Add(-leaseTTL / 4)):
 			return err
 		}
 	}

@@ -47,6 +47,7 @@ type metrics struct {
 	configOK      prometheus.Gauge
 	configAt      prometheus.Gauge
 	stream        streamMetrics
+	export        exportMetrics
 }
 
 // The values that labels have. Each is there from the start, so that the first
@@ -143,6 +144,7 @@ func newMetrics() *metrics {
 			Name: "buildtracker_config_last_reload_success_timestamp_seconds", Help: "When the configuration was last read and found good.",
 		}),
 		stream: newStreamMetrics(auto, quick),
+		export: newExportMetrics(auto, quick, late),
 	}
 	for _, result := range deliveryResults {
 		m.deliveries.WithLabelValues(result)

@@ -73,6 +73,7 @@ type Server struct {
 	health  *health
 	reload  *reloader
 	live    *live
+	export  *exporter // nil without BigQuery
 
 	listener, admin net.Listener
 	public, private http.Handler
@@ -121,6 +122,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 		MaxBuilds: s.maxBuilds(), Committed: s.sender.Wake, Appended: s.appended, Hear: s.hearDeliveries,
 		Announcer: s.openTopics(),
 	})
+	if err := s.openExport(ctx); err != nil {
+		return nil, err
+	}
 	s.health = newHealth(s)
 	if err := s.routes(); err != nil {
 		return nil, err
@@ -164,6 +168,20 @@ func (s *Server) openRedis() (redis.UniversalClient, error) {
 	}
 	s.closers = append(s.closers, client.Close)
 	return client, nil
+}
+
+// openExport makes the export to BigQuery, if there is one.
+func (s *Server) openExport(ctx context.Context) error {
+	if !s.cfg.BigQuery.On() {
+		return nil
+	}
+	to, err := openBigQuery(ctx, s.cfg.BigQuery, s.log)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, to.close)
+	s.export = &exporter{store: s.db, to: to, duty: newDuty("export", s.redis, s.log), pace: newExportPace(), metrics: &s.metrics.export, log: s.log}
+	return nil
 }
 
 // maxBuilds is how many builds Redis keeps.
@@ -276,6 +294,9 @@ func (s *Server) Run(ctx context.Context) error {
 	work.Go(func() { s.health.watch(running) })
 	work.Go(func() { s.live.beats.run(running) })
 	work.Go(func() { s.reload.watch(running) })
+	if s.export != nil {
+		work.Go(func() { s.export.run(running) })
+	}
 	old := &retention{store: s.db, live: s.reload.live.Load, metrics: s.metrics, log: s.log}
 	work.Go(func() { old.run(running) })
 
