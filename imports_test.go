@@ -22,6 +22,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"config":    {},
 		"bus":       {},
 		"buildkite": {"build"},
+		"analytics": {"build", "buildkite", "stream"},
 		"notify":    {"build"},
 		"db":        {"build", "stream"},
 		"cmd":       {"", "buildkite", "config", "internal/simulate"},
@@ -37,6 +38,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"modernc.org/sqlite":            {"db"},
 		"database/sql":                  {"db"},
 		"cloud.google.com/go/bigquery":  {"", "internal"},
+		"github.com/parquet-go":         {""},
 		"github.com/slack-go/slack":     {"notify"},
 		"go.opentelemetry.io/otel":      {""},
 	}
