@@ -38,6 +38,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"database/sql":                  {"db"},
 		"cloud.google.com/go/bigquery":  {"", "internal"},
 		"github.com/slack-go/slack":     {"notify"},
+		"github.com/buildkite":          {"buildkite", "internal"},
 		"go.opentelemetry.io/otel":      {""},
 	}
 	for pkg, imports := range importsByPackage(t) {
