@@ -156,6 +156,12 @@ func (w *tableWriter) connect(ctx context.Context, stream string) (*managedwrite
 	}
 	// The connection outlives this call; close ends it.
 	m, err := w.to.write.NewManagedStream(context.WithoutCancel(ctx), to...)
+	if err != nil && stream != "" {
+		// Its error does not say whether the stream is gone.
+		if _, look := w.to.write.GetWriteStream(ctx, &storagepb.GetWriteStreamRequest{Name: stream}); look != nil {
+			err = look
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to table %s: %w", w.table.Name, err)
 	}

@@ -29,11 +29,15 @@ func (s *exportSession) appendTable(ctx context.Context, w *tableWriter, rows *e
 		quiet.do(func() {
 			s.log.Warn("rows wait for BigQuery", "table", w.table.Name, "why", string(failure.remedy), "error", failure)
 		})
-		if err := s.mend(ctx, w, failure, done); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		changed, err := s.mend(ctx, w, failure, done)
+		if err != nil {
 			quiet.do(func() { s.log.Warn("rows wait for BigQuery", "table", w.table.Name, "error", err) })
+		}
+		if changed {
+			// Nothing is sent that is not known: another exporter may have to go on.
+			if err := s.save(ctx); err != nil {
+				return err
+			}
 		}
 		if failure.remedy != rejectRows {
 			sleep(ctx, jitter(s.pace.wait(failure, failures)))
@@ -49,8 +53,9 @@ func (p exportPace) wait(f *appendFailure, failures int) time.Duration {
 	return backoff(failures, p.retry, p.most)
 }
 
-// mend does what may help after a failure. Rows before done are in the table.
-func (s *exportSession) mend(ctx context.Context, w *tableWriter, failure *appendFailure, done int) error {
+// mend does what may help after a failure, and says whether the state changed for
+// it. Rows before done are in the table.
+func (s *exportSession) mend(ctx context.Context, w *tableWriter, failure *appendFailure, done int) (changed bool, err error) {
 	switch failure.remedy {
 	case rejectRows:
 		s.log.Warn("BigQuery refuses rows: they go to the table rejected", "table", w.table.Name, "rows", len(failure.rejected), "error", failure)
@@ -63,30 +68,28 @@ func (s *exportSession) mend(ctx context.Context, w *tableWriter, failure *appen
 			}
 			maps.Copy(known, failure.rejected)
 		})
+		return true, nil
 	case oneByOne:
 		s.change(func(p *exportPlan) { p.Single[w.table.Name] = true })
+		return true, nil
 	case endStream:
 		if s.to.duplicates {
-			return nil
+			return false, nil
 		}
-		if err := s.moveOn(ctx, w); err != nil {
-			return err
-		}
+		err := s.moveOn(ctx, w)
+		return err == nil, err
 	case newStream:
 		if err := s.to.prepare(ctx); err != nil || s.to.duplicates {
-			return err
+			return false, err
 		}
 		s.log.Warn("a stream of BigQuery is gone: another takes its place, and rows whose confirmation was lost may be there twice",
 			"table", w.table.Name, "after", s.at)
-		if err := s.replace(ctx, w, done); err != nil {
-			return err
-		}
+		err := s.replace(ctx, w, done)
+		return err == nil, err
 	case newSchema:
-		return s.to.prepare(ctx)
-	default:
-		return nil
+		return false, s.to.prepare(ctx)
 	}
-	return s.save(ctx)
+	return false, nil
 }
 
 // change changes the plan.

@@ -256,7 +256,9 @@ func (s *exportSession) commit(ctx context.Context, to int64) error {
 	if err := s.store.Commit(ctx, batch); err != nil {
 		return fmt.Errorf("move the cursor of the export: %w", err)
 	}
-	s.at = to
+	if to != s.at { // only finish moves it, when no table is written
+		s.at = to
+	}
 	return nil
 }
 

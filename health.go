@@ -114,6 +114,11 @@ func (h *health) measure(ctx context.Context) {
 	if cursor, err := h.s.db.Cursor(ctx, trackerCursor); err == nil {
 		m.lag.Set(float64(max(0, head-cursor.Position)))
 	}
+	if h.s.export != nil {
+		if cursor, err := h.s.db.Cursor(ctx, exportCursor); err == nil {
+			m.export.lag.Set(float64(max(0, head-cursor.Position)))
+		}
+	}
 	if n, err := h.s.db.CountDue(ctx); err == nil {
 		m.noticesDue.Set(float64(n))
 	}

@@ -73,11 +73,10 @@ func (d *Deriver) before(ctx context.Context, s *status) (*standing, error) {
 	if e.Position == 0 {
 		return nil, nil
 	}
-	before, err := readStatus(&e)
-	if err != nil {
-		return nil, nil // as nobody could read it then
+	if before, err := readStatus(&e); err == nil {
+		return before.standing(), nil
 	}
-	return before.standing(), nil
+	return nil, nil // nobody could read it then, either
 }
 
 // standings remembers how builds stood that were heard of lately. It keeps two
