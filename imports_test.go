@@ -40,6 +40,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"cloud.google.com/go/bigquery":  {"", "internal"},
 		"github.com/parquet-go":         {""},
 		"github.com/slack-go/slack":     {"notify"},
+		"github.com/buildkite":          {"buildkite", "internal"},
 		"go.opentelemetry.io/otel":      {""},
 	}
 	for pkg, imports := range importsByPackage(t) {

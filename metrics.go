@@ -48,6 +48,7 @@ type metrics struct {
 	configAt      prometheus.Gauge
 	stream        streamMetrics
 	export        exportMetrics
+	reconcile     reconcileMetrics
 }
 
 // The values that labels have. Each is there from the start, so that the first
@@ -143,8 +144,9 @@ func newMetrics() *metrics {
 		configAt: auto.NewGauge(prometheus.GaugeOpts{
 			Name: "buildtracker_config_last_reload_success_timestamp_seconds", Help: "When the configuration was last read and found good.",
 		}),
-		stream: newStreamMetrics(auto, quick),
-		export: newExportMetrics(auto, quick, late),
+		stream:    newStreamMetrics(auto, quick),
+		export:    newExportMetrics(auto, quick, late),
+		reconcile: newReconcileMetrics(auto),
 	}
 	for _, result := range deliveryResults {
 		m.deliveries.WithLabelValues(result)

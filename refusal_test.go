@@ -130,10 +130,11 @@ func TestDeliveryThatCannotBeDurableIsToBeSentAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := newMetrics()
+			refused := quietRefusals("")
 			h := &webhook{
 				events: unwilling{test.err}, verifier: verifier, open: true, memory: semaphore.NewWeighted(maxInFlight),
 				live:     func() *config.Live { return new(config.Live) },
-				recorded: func(string) { t.Error("the tracker is told of an event") }, metrics: m, log: slog.New(slog.DiscardHandler),
+				recorded: func(string) { t.Error("the tracker is told of an event") }, refusals: refused, metrics: m, log: slog.New(slog.DiscardHandler),
 			}
 			d := tell("web", 1).event("build.running", nil)
 			synctest.Test(t, func(t *testing.T) {
@@ -147,6 +148,9 @@ func TestDeliveryThatCannotBeDurableIsToBeSentAgain(t *testing.T) {
 					t.Errorf("the answer took %v, Buildkite waits 5 s", took)
 				}
 				isProblem(t, answer{w.Code, w.Header(), w.Body.String()}, test.status)
+				if lost := len(refused.all()) == 1; lost != (test.status == http.StatusServiceUnavailable) {
+					t.Errorf("it is kept as lost: %v", lost)
+				}
 				if again := w.Header().Get("Retry-After"); (again != "") != (test.status == http.StatusServiceUnavailable) {
 					t.Errorf("Retry-After is %q", again)
 				}

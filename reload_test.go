@@ -191,9 +191,11 @@ func TestEventsBelongToTheTeamOfTheirPipeline(t *testing.T) {
 	t.Parallel()
 	var got teams
 	live := config.Live{Teams: []config.Team{{Name: "Web", Pipelines: []string{"acme/web"}}}}
+	m := newMetrics()
 	h := &webhook{
 		events: &got, open: true, live: func() *config.Live { return &live }, memory: semaphore.NewWeighted(maxInFlight),
-		recorded: func(string) {}, metrics: newMetrics(), log: slog.New(slog.DiscardHandler),
+		refusals: quietRefusals(""), arrivals: &arrivals{metrics: &m.reconcile},
+		recorded: func(string) {}, metrics: m, log: slog.New(slog.DiscardHandler),
 	}
 	for _, d := range []traffic.Delivery{
 		tell("web", 1).event("build.running", nil), tell("api", 1).event("build.running", nil),

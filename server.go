@@ -74,6 +74,7 @@ type Server struct {
 	reload  *reloader
 	live    *live
 	export  *exporter // nil without BigQuery
+	webhooks
 
 	listener, admin net.Listener
 	public, private http.Handler
@@ -123,6 +124,9 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 		Announcer: s.openTopics(),
 	})
 	if err := s.openExport(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openWebhooks(opts.Version); err != nil {
 		return nil, err
 	}
 	s.health = newHealth(s)
@@ -245,13 +249,14 @@ func (s *Server) routes() error {
 	public.Handle("POST /buildkite", &webhook{
 		events: s.db, verifier: verifier, open: len(s.cfg.WebhookTokens) == 0,
 		live: s.reload.live.Load, memory: semaphore.NewWeighted(maxInFlight), recorded: s.delivered,
-		metrics: s.metrics, traces: s.traces, log: s.log,
+		sources: s.sources, refusals: s.refusals, arrivals: s.arrivals, metrics: s.metrics, traces: s.traces, log: s.log,
 	})
 	reads := func(h handler) http.Handler { return s.handle(may.reader, h) }
 	public.Handle("GET /api/builds", reads(a.list))
 	public.Handle("GET /api/builds/{organization}/{pipeline}/{number}", reads(a.build))
 	public.Handle("GET /api/builds/{organization}/{pipeline}/{number}/events", reads(a.buildEvents))
 	public.Handle("GET /api/events", reads(a.events))
+	public.Handle("GET /api/health/webhooks", reads(s.health.webhooks))
 
 	private := public
 	if s.cfg.AdminAddr != "" {
@@ -264,6 +269,7 @@ func (s *Server) routes() error {
 	private.Handle("GET /metrics", s.handle(may.metrics, s.health.metrics))
 	private.Handle("GET /-/debug/{number}", s.handle(may.debugger, a.debug))
 	private.Handle("POST /-/rebuild", s.handle(may.reader, s.rebuild))
+	private.Handle("POST /-/backfill", s.handle(may.reader, s.backfill))
 	s.public = s.around(public)
 	return nil
 }
@@ -297,6 +303,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.export != nil {
 		work.Go(func() { s.export.run(running) })
 	}
+	work.Go(func() { s.watchWebhooks(running) })
 	old := &retention{store: s.db, live: s.reload.live.Load, metrics: s.metrics, log: s.log}
 	work.Go(func() { old.run(running) })
 

@@ -46,6 +46,9 @@ type webhook struct {
 	memory   *semaphore.Weighted
 	buffers  sync.Pool // of *buffer
 	recorded func(buildID string)
+	sources  *sources
+	refusals *refusals
+	arrivals *arrivals
 	metrics  *metrics
 	traces   *tracing
 	log      *slog.Logger
@@ -59,6 +62,7 @@ func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		level := slog.LevelInfo
 		if p.Status >= 500 {
 			level = slog.LevelWarn
+			h.refusals.refused(time.Now())
 		}
 		h.log.Log(ctx, level, "delivery refused", "status", p.Status, "why", p.Detail, "cause", p.cause, "remote", r.RemoteAddr)
 		discard(w, r)
@@ -157,6 +161,9 @@ func (h *webhook) release(b *buffer) {
 
 // precheck refuses what needs no look at the body.
 func (h *webhook) precheck(r *http.Request) *problem {
+	if p := h.sources.check(r); p != nil {
+		return p
+	}
 	if h.open {
 		if !loopback(r) {
 			return unauthorized("Without a webhook token, deliveries are taken from this machine only. Set BUILDKITE_WEBHOOK_TOKEN to the token of the webhook in Buildkite.")
@@ -227,6 +234,7 @@ func (h *webhook) record(ctx context.Context, event string, b *buffer, seen *acc
 	if d.Kind == buildkite.Ignored {
 		return "ignored", nil
 	}
+	finished := d.FinishedAt()
 	seen.event, seen.appending = d, time.Now()
 	at, err := h.events.Append(ctx, db.Delivery{
 		Key: d.Key, Organization: d.Organization, Pipeline: d.Pipeline, Number: d.Number,
@@ -242,9 +250,12 @@ func (h *webhook) record(ctx context.Context, event string, b *buffer, seen *acc
 		return "invalid", p
 	case err != nil:
 		return "unavailable", unavailable("The delivery could not be made durable now. Send it again; if it was recorded after all, it counts once.", err)
-	case at.Duplicate:
+	}
+	h.refusals.taken(time.Now())
+	if at.Duplicate {
 		return "duplicate", nil
 	}
+	h.arrivals.arrived(finished)
 	h.recorded(d.BuildID)
 	return "recorded", nil
 }

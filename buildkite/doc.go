@@ -4,7 +4,13 @@
 //
 // A payload is read once, by a scanner of its own: what encoding/json would
 // decode, rewrite or lose (lone surrogates, \u0000, numbers beyond 2^53,
-// unknown fields) stays byte for byte as it came. Nothing here keeps a
+// unknown fields) stays byte for byte as it came. Nothing of this keeps a
 // reference to the bytes it was given, does I/O, or logs; errors never quote a
-// payload. Everything may be called from any goroutine.
+// payload.
+//
+// The other side is REST, which asks Buildkite's API within its limits: for builds,
+// which Shown turns into what webhooks would have told of them, and for the
+// addresses that webhooks come from.
+//
+// Everything may be called from any goroutine.
 package buildkite

@@ -31,6 +31,7 @@ func Variables() []Variable {
 	}{
 		{"serve", ServeFlags{}},
 		{"rebuild", RebuildFlags{}},
+		{"backfill", BackfillFlags{}},
 		{"migrate", MigrateFlags{}},
 		{"send", SendFlags{}},
 		{"simulate", SimulateFlags{}},

@@ -137,6 +137,17 @@ type Store interface {
 	// 0 when none is due.
 	OldestDue(ctx context.Context) (int64, error)
 
+	// Organizations returns those that builds are of, in order, at most 100.
+	Organizations(ctx context.Context) ([]string, error)
+	// Reconciliation returns what SetReconciliation kept last under a name; empty for
+	// nothing.
+	Reconciliation(ctx context.Context, name string) (state string, err error)
+	// SetReconciliation keeps how far a look for lost webhooks is: valid UTF-8
+	// without NUL. Empty forgets it.
+	SetReconciliation(ctx context.Context, name, state string) error
+	// CountLosses counts traces of webhooks that never came.
+	CountLosses(ctx context.Context, q LossQuery) (Losses, error)
+
 	// Appending says how appends go in this process. It does not wait.
 	Appending() Appending
 	// Ping says whether the store can take an append now.

@@ -25,6 +25,7 @@ const (
 type cli struct {
 	Serve    serveCommand    `cmd:"" help:"Run the server: webhooks in; state, events and notices out."`
 	Rebuild  rebuildCommand  `cmd:"" help:"Recompute the state of every build from the event stream."`
+	Backfill backfillCommand `cmd:"" help:"Fetch builds that webhooks missed from Buildkite."`
 	Migrate  migrateCommand  `cmd:"" help:"Apply database migrations and exit."`
 	Send     sendCommand     `cmd:"" help:"Post recorded webhook payloads to a server, signed and in order."`
 	Simulate simulateCommand `cmd:"" help:"Make realistic Buildkite traffic, and post it or write it to a file."`

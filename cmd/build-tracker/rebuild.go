@@ -37,8 +37,8 @@ func (c *rebuildCommand) Run(ctx context.Context, t terminal) error {
 	opts := buildtracker.Options{Logger: log, Version: programVersion()}
 	err = buildtracker.Rebuild(ctx, cfg, opts, progress)
 	if errors.Is(err, buildtracker.ErrLocked) {
-		remote := remoteRebuild{http: http.DefaultClient, server: *client}
-		err = remote.run(ctx, progress)
+		remote := remoteWork{http: http.DefaultClient, server: *client, path: "/-/rebuild"}
+		_, err = remote.run(ctx, progress)
 	}
 	bar.end()
 	if ctx.Err() != nil {

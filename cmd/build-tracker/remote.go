@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 
+	buildtracker "github.com/build-tracker/build-tracker"
 	"github.com/build-tracker/build-tracker/config"
 )
 
@@ -17,54 +18,61 @@ import (
 // bytes.
 const maxAnswer = 64 << 10
 
-// remoteRebuild has a running server rebuild.
-type remoteRebuild struct {
+// remoteWork has a running server do what needs the data folder that it holds.
+type remoteWork struct {
 	http   *http.Client
 	server config.Client
+	// path is what is asked for, with its query.
+	path string
 }
 
-// run asks for a rebuild and hands its progress on until it ends.
-func (r *remoteRebuild) run(ctx context.Context, progress func(done, total int64)) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.server.URL+"/-/rebuild", nil)
+// workLine is a line of the answer. The counts of a backfill are in its last one.
+type workLine struct {
+	Done     int64  `json:"done"`
+	Total    int64  `json:"total"`
+	Finished bool   `json:"finished"`
+	Error    string `json:"error"`
+	buildtracker.Backfilled
+}
+
+// run asks for the work and hands its progress on until it ends. It returns the
+// last line.
+func (r *remoteWork) run(ctx context.Context, progress func(done, total int64)) (last workLine, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.server.URL+r.path, nil)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", r.server.URL, err)
+		return last, fmt.Errorf("ask %s: %w", r.server.URL, err)
 	}
 	if token := r.server.Token.Value(); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := r.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("a running server holds the data folder, but it cannot be asked: %w (name its address with --url)", err)
+		return last, fmt.Errorf("a running server holds the data folder, but it cannot be asked: %w (name its address with --url)", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return r.refused(resp)
+		return last, r.refused(resp)
 	}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxAnswer)
 	for lines.Scan() {
-		var line struct {
-			Done     int64  `json:"done"`
-			Total    int64  `json:"total"`
-			Finished bool   `json:"finished"`
-			Error    string `json:"error"`
+		last = workLine{}
+		if err := json.Unmarshal(lines.Bytes(), &last); err != nil {
+			return last, fmt.Errorf("%s answers something else than progress: %w", r.server.URL, err)
 		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return fmt.Errorf("%s answers something else than progress: %w", r.server.URL, err)
+		if last.Error != "" {
+			return last, errors.New(last.Error)
 		}
-		if line.Error != "" {
-			return errors.New(line.Error)
-		}
-		progress(line.Done, line.Total)
-		if line.Finished {
-			return nil
+		progress(last.Done, last.Total)
+		if last.Finished {
+			return last, nil
 		}
 	}
-	return fmt.Errorf("%s ended the answer before the rebuild: %w", r.server.URL, cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
+	return last, fmt.Errorf("%s ended the answer before the work: %w", r.server.URL, cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
 }
 
 // refused says why the server did not begin.
-func (r *remoteRebuild) refused(resp *http.Response) error {
+func (r *remoteWork) refused(resp *http.Response) error {
 	var problem struct {
 		Title  string `json:"title"`
 		Detail string `json:"detail"`

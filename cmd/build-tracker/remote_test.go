@@ -12,7 +12,7 @@ import (
 	"github.com/build-tracker/build-tracker/config"
 )
 
-func TestRemoteRebuildFollowsProgress(t *testing.T) {
+func TestRemoteWorkFollowsProgress(t *testing.T) {
 	t.Parallel()
 	var got http.Request
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -20,9 +20,9 @@ func TestRemoteRebuildFollowsProgress(t *testing.T) {
 		io.WriteString(w, `{"done":1,"total":3}`+"\n"+`{"done":3,"total":3,"finished":true}`+"\n")
 	}))
 	defer server.Close()
-	remote := remoteRebuild{http: server.Client(), server: config.Client{URL: server.URL, Token: "hush"}}
+	remote := remoteWork{http: server.Client(), server: config.Client{URL: server.URL, Token: "hush"}, path: "/-/rebuild"}
 	var seen [][2]int64
-	err := remote.run(t.Context(), func(done, total int64) { seen = append(seen, [2]int64{done, total}) })
+	_, err := remote.run(t.Context(), func(done, total int64) { seen = append(seen, [2]int64{done, total}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,15 +34,15 @@ func TestRemoteRebuildFollowsProgress(t *testing.T) {
 	}
 }
 
-func TestRemoteRebuildSaysWhyItFailed(t *testing.T) {
+func TestRemoteWorkSaysWhyItFailed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		status int
 		body   string
 		want   string
 	}{
-		"the rebuild fails":     {200, `{"done":1,"total":3}` + "\n" + `{"error":"The rebuild ended early."}` + "\n", "The rebuild ended early."},
-		"the answer breaks off": {200, `{"done":1,"total":3}` + "\n", "ended the answer before the rebuild"},
+		"the work fails":        {200, `{"done":1,"total":3}` + "\n" + `{"error":"The rebuild ended early."}` + "\n", "The rebuild ended early."},
+		"the answer breaks off": {200, `{"done":1,"total":3}` + "\n", "ended the answer before the work"},
 		"no progress at all":    {200, "<html>", "something else than progress"},
 		"a line without end":    {200, strings.Repeat("x", 2*maxAnswer), "token too long"},
 		"no token":              {401, `{"title":"Unauthorized","detail":"A token is needed."}`, "A token is needed. (--token"},
@@ -56,8 +56,8 @@ func TestRemoteRebuildSaysWhyItFailed(t *testing.T) {
 				io.WriteString(w, tc.body)
 			}))
 			defer server.Close()
-			remote := remoteRebuild{http: server.Client(), server: config.Client{URL: server.URL, Token: "hush"}}
-			err := remote.run(t.Context(), func(int64, int64) {})
+			remote := remoteWork{http: server.Client(), server: config.Client{URL: server.URL, Token: "hush"}, path: "/-/rebuild"}
+			_, err := remote.run(t.Context(), func(int64, int64) {})
 			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hush") {
 				t.Errorf("error %v, want one with %q", err, tc.want)
 			}

@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode":   exitCode,
+			"buildkite":  fakeBuildkite,
 			"serve":      serve,
 			"get":        get,
 			"stopserver": stop,
