@@ -93,20 +93,29 @@ func fieldsOf(message protoreflect.MessageDescriptor, columns []analytics.Column
 // maxBigQueryRow bounds a row, in bytes: a request holds 10 MB, and more than rows.
 const maxBigQueryRow = 9_500_000
 
-// encode returns a row's message. The error says why BigQuery cannot hold it.
-func (e *rowEncoder) encode(values []any) ([]byte, error) {
+// encodedSize is about how many bytes a row's message has, and seldom less.
+func encodedSize(values []any) int {
 	size := 64
 	for _, v := range values {
-		if s, ok := v.(string); ok {
-			size += len(s)
+		switch v := v.(type) {
+		case string:
+			size += len(v)
+		case []byte:
+			size += len(v)
 		}
-		size += 8
+		size += 10
 	}
-	row, err := e.fields.append(make([]byte, 0, size), values)
-	if err == nil && len(row) > maxBigQueryRow {
-		err = fmt.Errorf("the row has %d bytes, and a row may have %d", len(row), maxBigQueryRow)
+	return size
+}
+
+// encode appends a row's message to dst. The error says why BigQuery cannot hold it.
+func (e *rowEncoder) encode(dst []byte, values []any) ([]byte, error) {
+	before := len(dst)
+	dst, err := e.fields.append(dst, values)
+	if size := len(dst) - before; err == nil && size > maxBigQueryRow {
+		err = fmt.Errorf("the row has %d bytes, and a row may have %d", size, maxBigQueryRow)
 	}
-	return row, err
+	return dst, err
 }
 
 // The times that a TIMESTAMP holds.
@@ -125,6 +134,11 @@ func (fields messageFields) append(dst []byte, values []any) ([]byte, error) {
 			}
 		case string:
 			dst, err = f.appendString(dst, v)
+		case []byte:
+			if !utf8.Valid(v) {
+				return dst, fmt.Errorf("column %s: %w", f.column.Name, errNotUTF8)
+			}
+			dst = protowire.AppendBytes(protowire.AppendTag(dst, f.number, protowire.BytesType), v)
 		case []string:
 			for _, s := range v {
 				if dst, err = f.appendString(dst, s); err != nil {

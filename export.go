@@ -46,6 +46,7 @@ type exportStore interface {
 	Begin(ctx context.Context, name string, c db.Cursor) error
 	Commit(ctx context.Context, b db.Batch) error
 	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
+	Each(ctx context.Context, q db.ReadQuery, do func(*stream.Event) error) error
 }
 
 // exporter writes the rows that follow from the stream to BigQuery, each once.
@@ -92,6 +93,10 @@ func (x *exporter) session(ctx context.Context, progress func()) error {
 	if err := x.store.Begin(ctx, exportCursor, db.Cursor{Position: cursor.Position, Generation: generation}); err != nil {
 		return fmt.Errorf("take the export over: %w", err)
 	}
+	// Only from here on nobody else changes the state.
+	if cursor, err = x.store.Cursor(ctx, exportCursor); err != nil {
+		return err
+	}
 	if err := x.to.prepare(ctx); err != nil {
 		return fmt.Errorf("prepare BigQuery: %w", err)
 	}
@@ -118,17 +123,51 @@ type exportBatch struct {
 	last          time.Time // when the last event was recorded
 }
 
-// exportRows are rows of one table, and as they are appended.
+// exportRows are rows of one table, as they are appended.
 type exportRows struct {
-	rows    []analytics.Row
 	encoded [][]byte
+	origins []rowOrigin
+	chunk   []byte // what the next rows are written behind
+	last    rowOrigin
+}
+
+// rowOrigin says which row it is: the nth of its table that follows from the event
+// at a position, from 0.
+type rowOrigin struct {
+	position int64
+	nth      int
+}
+
+// chunkBytes is how much room rows share.
+const chunkBytes = 256 << 10
+
+// add encodes a row. The error says why BigQuery cannot hold it: it is left out.
+func (r *exportRows) add(e *rowEncoder, position int64, values []any) error {
+	if r.last.position == position {
+		r.last.nth++
+	} else {
+		r.last = rowOrigin{position: position}
+	}
+	size := encodedSize(values)
+	if cap(r.chunk)-len(r.chunk) < size {
+		r.chunk = make([]byte, 0, max(size, chunkBytes))
+	}
+	begin := len(r.chunk)
+	chunk, err := e.encode(r.chunk, values)
+	if err != nil {
+		return err
+	}
+	r.chunk = chunk
+	r.encoded = append(r.encoded, chunk[begin:len(chunk):len(chunk)])
+	r.origins = append(r.origins, r.last)
+	return nil
 }
 
 // derive reads the stream from the session's cursor on and hands batches on. It is
 // one batch ahead of what is written.
 func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch) error {
 	deriver := analytics.NewDeriver(s.store)
-	after := s.at
+	after, limit := s.at, min(firstEvents, s.pace.events)
 	if s.state.Plan != nil {
 		b, err := s.readTo(ctx, deriver, after, s.state.Plan.To)
 		if err != nil {
@@ -141,9 +180,10 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 	}
 	for {
 		b := s.newBatch(after)
-		if err := s.read(ctx, deriver, b, db.ReadQuery{After: after, Limit: s.pace.events}); err != nil {
+		if err := s.read(ctx, deriver, b, db.ReadQuery{After: after, Limit: limit}); err != nil {
 			return err
 		}
+		limit = b.nextLimit(limit, s.pace.events)
 		if b.to > after {
 			if !handOn(ctx, batches, b) {
 				return nil
@@ -154,6 +194,21 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 			return nil
 		}
 	}
+}
+
+// Of a batch, as many events as hold about batchBytes of data. What a page of the
+// store holds is more.
+const (
+	firstEvents = 500
+	batchBytes  = 8 << 20
+)
+
+// nextLimit is how many events the batch after this one may have, which had limit.
+func (b *exportBatch) nextLimit(limit, most int) int {
+	if b.events < limit/2 {
+		return limit
+	}
+	return min(max(b.events*batchBytes/max(b.bytes, 1), 1), 2*limit, most)
 }
 
 func handOn(ctx context.Context, batches chan<- *exportBatch, b *exportBatch) bool {
@@ -181,39 +236,40 @@ func (s *exportSession) readTo(ctx context.Context, d *analytics.Deriver, after,
 
 // read adds the rows of a page of events to a batch.
 func (s *exportSession) read(ctx context.Context, d *analytics.Deriver, b *exportBatch, q db.ReadQuery) error {
-	events, err := s.store.ReadAll(ctx, q)
-	if err != nil {
-		return fmt.Errorf("read events to export: %w", err)
-	}
 	var rows []analytics.Row
-	for i := range events {
-		e := &events[i]
+	err := s.store.Each(ctx, q, func(e *stream.Event) (err error) {
 		if rows, err = d.Append(ctx, rows[:0], e); err != nil {
 			return err
 		}
 		for _, r := range rows {
-			s.add(b, r)
+			s.add(b, e.Position, r)
 		}
 		b.to = e.Position
 		b.last = e.Time
 		b.events++
 		b.bytes += len(e.Data)
-		e.Data = nil // the rows have it
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read events to export: %w", err)
 	}
 	return nil
 }
 
-func (s *exportSession) add(b *exportBatch, r analytics.Row) {
-	to := b.tables[s.places[r.Table]]
-	encoded, err := s.writers[s.places[r.Table]].encoder.encode(r.Values)
+func (s *exportSession) add(b *exportBatch, position int64, r analytics.Row) {
+	at := s.places[r.Table]
+	err := b.tables[at].add(s.writers[at].encoder, position, r.Values)
 	if err != nil {
 		s.metrics.rejected.WithLabelValues(r.Table.Name).Inc()
-		r = r.Rejected(err.Error())
-		to = b.tables[s.places[r.Table]]
-		if encoded, err = s.writers[s.places[r.Table]].encoder.encode(r.Values); err != nil { // its texts are cut, and were read
-			s.log.Error("a row can be written neither to its table nor to rejected: it is left out", "position", r.Values[1], "error", err)
-			return
-		}
+		s.reject(b, position, r, err.Error())
 	}
-	to.rows, to.encoded = append(to.rows, r), append(to.encoded, encoded)
+}
+
+// reject adds a row of rejected for one that cannot be in its table.
+func (s *exportSession) reject(b *exportBatch, position int64, r analytics.Row, why string) {
+	r = r.Rejected(why)
+	at := s.places[r.Table]
+	if err := b.tables[at].add(s.writers[at].encoder, position, r.Values); err != nil { // its texts are cut, and were read
+		s.log.Error("a row can be written neither to its table nor to rejected: it is left out", "position", position, "error", err)
+	}
 }

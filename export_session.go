@@ -2,10 +2,10 @@ package buildtracker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"sync"
@@ -172,15 +172,19 @@ func (s *exportSession) plan(ctx context.Context, b *exportBatch) error {
 	return nil
 }
 
-// sum tells these rows from others.
+// castagnoli is the polynomial that processors know.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sum tells these rows from those that another version makes of the same events:
+// their number, their size, and a sum of each place and each byte.
 func (r *exportRows) sum() string {
-	h := sha256.New()
-	var size [8]byte
+	size, sum := 0, uint32(0)
 	for _, row := range r.encoded {
-		h.Write(fmt.Appendf(size[:0], "%d:", len(row)))
-		h.Write(row)
+		size += len(row)
+		sum = crc32.Update(sum, castagnoli, binary.AppendUvarint(nil, uint64(len(row))))
+		sum = crc32.Update(sum, castagnoli, row)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	return fmt.Sprintf("%d/%d/%08x", len(r.encoded), size, sum)
 }
 
 // resume goes on with a batch that was begun. Where its rows are not the same as
@@ -274,7 +278,9 @@ func (s *exportSession) append(ctx context.Context, b *exportBatch) error {
 	if err := work.Wait(); err != nil {
 		return err
 	}
-	s.addRejected(b)
+	if err := s.addRejected(ctx, b); err != nil {
+		return err
+	}
 	if len(b.tables[last].encoded) == 0 {
 		return nil
 	}
@@ -291,13 +297,43 @@ func (s *exportSession) append(ctx context.Context, b *exportBatch) error {
 
 // addRejected makes rows of rejected of those that BigQuery refused, in an order
 // that does not depend on when it did.
-func (s *exportSession) addRejected(b *exportBatch) {
+func (s *exportSession) addRejected(ctx context.Context, b *exportBatch) error {
 	for i, w := range s.writers[:len(s.writers)-1] {
 		refused := s.refused(w.table)
 		for _, place := range slices.Sorted(maps.Keys(refused)) {
-			s.add(b, b.tables[i].rows[place].Rejected(refused[place]))
+			if place >= len(b.tables[i].origins) {
+				continue // of other rows, which another version made
+			}
+			origin := b.tables[i].origins[place]
+			row, err := s.derived(ctx, w.table, origin)
+			if err != nil {
+				return err
+			}
+			if row == nil {
+				s.log.Error("a refused row cannot be kept in rejected: its event is not there any more", "table", w.table.Name, "position", origin.position)
+				continue
+			}
+			s.reject(b, origin.position, *row, refused[place])
 		}
 	}
+	return nil
+}
+
+// derived returns a row again, which nobody has kept; nil where its event is gone.
+func (s *exportSession) derived(ctx context.Context, t *analytics.Table, origin rowOrigin) (*analytics.Row, error) {
+	events, err := s.store.ReadAll(ctx, db.ReadQuery{After: origin.position - 1, UpTo: origin.position, Limit: 1})
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	rows, err := analytics.NewDeriver(s.store).Append(ctx, nil, &events[0])
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r analytics.Row) bool { return r.Table != t })
+	if origin.nth >= len(rows) {
+		return nil, nil
+	}
+	return &rows[origin.nth], nil
 }
 
 // finish moves the cursor past a batch, and plans the next one if there is one.

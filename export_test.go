@@ -144,6 +144,8 @@ func shown(columns []analytics.Column, values []any) bigquery.Row {
 				}
 				out[c.Name] = list
 			}
+		case []byte:
+			out[c.Name] = string(v)
 		case []any:
 			out[c.Name] = shown(c.Columns, v)
 		case time.Time:
@@ -204,9 +206,9 @@ func (s *unreliableStore) roll(n int) int {
 	return s.dice.Intn(n)
 }
 
-func (s *unreliableStore) ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error) {
+func (s *unreliableStore) Each(ctx context.Context, q db.ReadQuery, do func(*stream.Event) error) error {
 	q.Limit = 3 + s.roll(40)
-	return s.Store.ReadAll(ctx, q)
+	return s.Store.Each(ctx, q, do)
 }
 
 func (s *unreliableStore) Commit(ctx context.Context, b db.Batch) error {

@@ -303,12 +303,12 @@ func TestRowsThatBigQueryCannotHoldAreRejected(t *testing.T) {
 		"a year 0":      {row(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), "{}"), "not between the years 1 and 9999"},
 		"lacks what it": {analytics.Row{Table: table, Values: make([]any, len(table.Columns))}, "column time is empty"},
 	} {
-		if _, err := e.encode(tc.row.Values); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, err := e.encode(nil, tc.row.Values); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
 	}
 	rejected := row(now, strings.Repeat("ü", maxBigQueryRow/2)).Rejected("too large")
-	if _, err := encoderOf(t, rejected.Table).encode(rejected.Values); err != nil {
+	if _, err := encoderOf(t, rejected.Table).encode(nil, rejected.Values); err != nil {
 		t.Errorf("the rejected row: %v", err)
 	}
 }

@@ -32,6 +32,8 @@ func appendValue(dst []byte, c Column, value any) []byte {
 	case time.Time:
 		dst = append(dst, '"')
 		return append(v.UTC().AppendFormat(dst, time.RFC3339Nano), '"')
+	case []byte:
+		value = string(v)
 	case []any:
 		return appendObject(dst, c.Columns, v)
 	case []string:

@@ -19,7 +19,7 @@ func (r *Row) add(values ...any) { r.Values = append(r.Values, values...) }
 
 func eventRow(e *stream.Event, branch string) Row {
 	r := rowOf(events, e, branch)
-	r.add(e.ID.String(), numberOf(e), seqOf(e), int64(e.Version), text(string(e.Data)))
+	r.add(e.ID.String(), numberOf(e), seqOf(e), int64(e.Version), payload(e))
 	return r
 }
 
@@ -113,6 +113,14 @@ func text(s string) any {
 		return nil
 	}
 	return s
+}
+
+// payload is the data as it is stored: a copy of each would be most of the work.
+func payload(e *stream.Event) any {
+	if len(e.Data) == 0 {
+		return nil
+	}
+	return []byte(e.Data)
 }
 
 func numberOf(e *stream.Event) any {

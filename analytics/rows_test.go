@@ -219,6 +219,9 @@ func fits(t *testing.T, table string, c analytics.Column, value any) {
 		}
 		return
 	}
+	if b, ok := value.([]byte); ok {
+		value = string(b)
+	}
 	if fmt.Sprintf("%T", value) != fmt.Sprintf("%T", want) {
 		t.Errorf("%s.%s is a %T, want a %T", table, c.Name, value, want)
 	}

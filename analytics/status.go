@@ -1,9 +1,10 @@
 package analytics
 
 import (
-	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/build-tracker/build-tracker/build"
 	"github.com/build-tracker/build-tracker/stream"

@@ -5,7 +5,7 @@ type Kind int
 
 // A value is nil for none, and else of the Go type named here.
 const (
-	String  Kind = iota // string, valid UTF-8
+	String  Kind = iota // string or []byte, valid UTF-8
 	Integer             // int64
 	Float               // float64
 	Bool                // bool
@@ -36,7 +36,8 @@ type Table struct {
 	Key []string
 }
 
-// Row is a row of a table: a value for each of its columns.
+// Row is a row of a table: a value for each of its columns. A []byte is the
+// event's own Data.
 type Row struct {
 	Table  *Table
 	Values []any

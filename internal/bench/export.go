@@ -17,7 +17,7 @@ import (
 // loop append the same rows, which it has encoded in memory. Both write to a
 // BigQuery in this process that keeps counts only.
 func (e *env) export(ctx context.Context) (_ []measure.Line, err error) {
-	events, err := shuffledEvents(full(e, 9, 3))
+	events, err := shuffledEvents(full(e, 30, 3))
 	if err != nil {
 		return nil, err
 	}

@@ -141,6 +141,8 @@ func messageOf(d protoreflect.MessageDescriptor, columns []analytics.Column, val
 			for _, s := range v {
 				m.Mutable(field).List().Append(protoreflect.ValueOfString(s))
 			}
+		case []byte:
+			m.Set(field, protoreflect.ValueOfString(string(v)))
 		case []any:
 			m.Set(field, protoreflect.ValueOfMessage(messageOf(field.Message(), c.Columns, v)))
 		case time.Time:
