@@ -109,7 +109,7 @@ func (x *exporter) session(ctx context.Context, progress func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	work, ctx := errgroup.WithContext(ctx)
-	batches := make(chan *exportBatch)
+	batches := make(chan *exportBatch, batchesAhead)
 	work.Go(func() error { return s.derive(ctx, batches) })
 	work.Go(func() error { return s.write(ctx, batches, progress) })
 	return work.Wait()
@@ -163,8 +163,11 @@ func (r *exportRows) add(e *rowEncoder, position int64, values []any) error {
 	return nil
 }
 
-// derive reads the stream from the session's cursor on and hands batches on. It is
-// one batch ahead of what is written.
+// batchesAhead is how many batches wait to be written, behind one that is and before
+// one that is derived.
+const batchesAhead = 1
+
+// derive reads the stream from the session's cursor on and hands batches on.
 func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch) error {
 	deriver := analytics.NewDeriver(s.store)
 	after, limit := s.at, min(firstEvents, s.pace.events)

@@ -28,9 +28,9 @@ type AppendLoopOptions struct {
 // appendLoopRows is how many rows the loop appends at once.
 const appendLoopRows = 500
 
-// AppendLoop is what a program does that only appends: rows that it has encoded
-// already, to one stream a table, each request sent before the last was answered.
-// It keeps nothing for after a crash.
+// AppendLoop is what a program does that only appends: messages that it has in
+// memory are encoded and go to one stream a table, each request before the last was
+// answered. It keeps nothing for after a crash.
 type AppendLoop struct {
 	rest    *bigquery.Client
 	write   *managedwriter.Client
@@ -41,10 +41,10 @@ type AppendLoop struct {
 
 type appendLoopRequest struct {
 	stream *managedwriter.ManagedStream
-	rows   [][]byte
+	rows   []proto.Message
 }
 
-// NewAppendLoop makes the tables, with a stream each, and encodes the rows.
+// NewAppendLoop makes the tables, with a stream each, and the messages.
 func NewAppendLoop(ctx context.Context, o AppendLoopOptions, rows []analytics.Row) (_ *AppendLoop, err error) {
 	l := new(AppendLoop)
 	defer func() {
@@ -66,7 +66,7 @@ func NewAppendLoop(ctx context.Context, o AppendLoopOptions, rows []analytics.Ro
 	type filling struct {
 		message protoreflect.MessageDescriptor
 		stream  *managedwriter.ManagedStream
-		rows    [][]byte
+		rows    []proto.Message
 	}
 	tables := make(map[*analytics.Table]*filling)
 	for _, t := range analytics.Tables() {
@@ -102,11 +102,7 @@ func NewAppendLoop(ctx context.Context, o AppendLoopOptions, rows []analytics.Ro
 	}
 	for _, r := range rows {
 		f := tables[r.Table]
-		row, err := proto.Marshal(messageOf(f.message, r.Table.Columns, r.Values))
-		if err != nil {
-			return nil, fmt.Errorf("encode a row of %s: %w", r.Table.Name, err)
-		}
-		if f.rows = append(f.rows, row); len(f.rows) == appendLoopRows {
+		if f.rows = append(f.rows, messageOf(f.message, r.Table.Columns, r.Values)); len(f.rows) == appendLoopRows {
 			flush(f)
 		}
 	}
@@ -159,7 +155,15 @@ func (l *AppendLoop) Run(ctx context.Context) error {
 	offsets := make(map[*managedwriter.ManagedStream]int64)
 	results := make([]*managedwriter.AppendResult, 0, len(l.requests))
 	for _, r := range l.requests {
-		result, err := r.stream.AppendRows(ctx, r.rows, managedwriter.WithOffset(offsets[r.stream]))
+		rows := make([][]byte, len(r.rows))
+		for i, m := range r.rows {
+			row, err := proto.Marshal(m)
+			if err != nil {
+				return fmt.Errorf("encode a row: %w", err)
+			}
+			rows[i] = row
+		}
+		result, err := r.stream.AppendRows(ctx, rows, managedwriter.WithOffset(offsets[r.stream]))
 		if err != nil {
 			return fmt.Errorf("append rows: %w", err)
 		}
