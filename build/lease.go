@@ -36,7 +36,7 @@ func (s *Store) newLease(duty string, ttl time.Duration) *Lease {
 	return &Lease{
 		redis: s.redis,
 		mutex: locks.NewMutex(s.key("lease"+duty), redsync.WithExpiry(ttl), redsync.WithTries(1), redsync.WithTimeoutFactor(0.2)),
-		asked: s.key("asked"+duty),
+		asked: s.key("asked" + duty),
 		ttl:   ttl,
 	}
 }
