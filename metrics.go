@@ -48,6 +48,7 @@ type metrics struct {
 	configAt      prometheus.Gauge
 	stream        streamMetrics
 	export        exportMetrics
+	jobs          jobMetrics
 }
 
 // The values that labels have. Each is there from the start, so that the first
@@ -145,6 +146,7 @@ func newMetrics() *metrics {
 		}),
 		stream: newStreamMetrics(auto, quick),
 		export: newExportMetrics(auto, quick, late),
+		jobs:   newJobMetrics(auto),
 	}
 	for _, result := range deliveryResults {
 		m.deliveries.WithLabelValues(result)
