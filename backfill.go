@@ -46,7 +46,7 @@ func Backfill(ctx context.Context, cfg *config.Config, opts Options, what config
 	t := newTracker(s.db, s.redis, trackerOptions{
 		Logger: s.log, Metrics: s.metrics, BuildTTL: cfg.BuildTTL, MaxBuilds: s.maxBuilds(),
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
-		Committed: func() {}, Appended: func(string) {},
+		Committed: func() {}, Appended: func(string) {}, MetricsPipeline: cfg.MetricsPipeline,
 	})
 	folding, stop := context.WithCancel(ctx)
 	var tracking sync.WaitGroup

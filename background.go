@@ -353,7 +353,7 @@ func (t *Tracker) passOwn(ctx context.Context) error {
 	if err != nil || len(delivered) > 0 && delivered[0].Position <= head {
 		return err
 	}
-	return newBatch(t, head).write(ctx, nil)
+	return newBatch(t, head).write(ctx, Effects{})
 }
 
 // nextLimit is how many events the batch after these may have. It grows slowly:
@@ -372,7 +372,7 @@ func (t *Tracker) setAside(ctx context.Context, e *stream.Event, cause error) er
 	b := newBatch(t, e.Position)
 	b.aside = []db.Aside{{Position: e.Position, Reason: cause.Error()}}
 	b.own = []db.Own{errorEvent(e, cause)}
-	if err := b.write(ctx, nil); err != nil {
+	if err := b.write(ctx, Effects{}); err != nil {
 		return err
 	}
 	t.metrics.setAside.Inc()

@@ -76,13 +76,13 @@ func (b *batch) run(ctx context.Context, events []decoded) error {
 		if err := b.relate(ctx); err != nil {
 			return err
 		}
-		wants, err := b.react(ctx)
+		effects, err := b.react(ctx)
 		if err != nil {
 			return err
 		}
 		b.tell()
 		told := b.announcements()
-		if err := b.write(ctx, wants); err != nil {
+		if err := b.write(ctx, effects); err != nil {
 			return err
 		}
 		b.t.announcer.announce(told)
@@ -231,7 +231,7 @@ func (b *batch) touched() []string {
 
 // write stores what the batch did: Redis first, then the database, each only
 // if it stands where the batch began.
-func (b *batch) write(ctx context.Context, wants []db.Want) error {
+func (b *batch) write(ctx context.Context, effects Effects) error {
 	t := b.t
 	ids := b.touched()
 	encoded := make([]build.Encoded, 0, len(ids))
@@ -248,7 +248,7 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 	}
 	err = t.db.Commit(ctx, db.Batch{
 		Cursor: trackerCursor, Generation: t.mark.Generation, From: t.mark.Position, To: b.to,
-		Rows: rows, Wants: wants, Aside: b.aside, Own: b.own,
+		Rows: rows, Wants: effects.Wants, Jobs: effects.Jobs, Aside: b.aside, Own: b.own,
 	})
 	if err != nil {
 		return fmt.Errorf("commit batch: %w", err)
@@ -257,7 +257,7 @@ func (b *batch) write(ctx context.Context, wants []db.Want) error {
 	for _, c := range b.builds {
 		t.held.put(c.b)
 	}
-	if len(wants) > 0 {
+	if len(effects.Wants) > 0 {
 		t.committed()
 	}
 	for i := range b.own {

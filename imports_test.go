@@ -37,6 +37,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"github.com/jackc/pgx":          {"db", "stream", "internal"},
 		"modernc.org/sqlite":            {"db"},
 		"database/sql":                  {"db"},
+		"github.com/riverqueue/river":   {"db"},
 		"cloud.google.com/go/bigquery":  {"", "internal"},
 		"github.com/parquet-go":         {""},
 		"github.com/slack-go/slack":     {"notify"},

@@ -49,6 +49,7 @@ type metrics struct {
 	stream        streamMetrics
 	export        exportMetrics
 	reconcile     reconcileMetrics
+	jobs          jobMetrics
 }
 
 // The values that labels have. Each is there from the start, so that the first
@@ -147,6 +148,7 @@ func newMetrics() *metrics {
 		stream:    newStreamMetrics(auto, quick),
 		export:    newExportMetrics(auto, quick, late),
 		reconcile: newReconcileMetrics(auto),
+		jobs:      newJobMetrics(auto),
 	}
 	for _, result := range deliveryResults {
 		m.deliveries.WithLabelValues(result)

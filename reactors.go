@@ -13,7 +13,13 @@ import (
 // A Reactor says what follows from a build that a batch touched. It is pure,
 // apart from the clock it was given, and is called again for the same build
 // when a batch is done again: what it returns is what is wanted, not what to do.
-type Reactor func(Touched) []db.Want
+type Reactor func(Touched) Effects
+
+// Effects are what follows from builds.
+type Effects struct {
+	Wants []db.Want
+	Jobs  []db.Job
+}
 
 // Touched is a build that a batch touched, as it will be committed.
 type Touched struct {
@@ -29,7 +35,7 @@ type Touched struct {
 
 // react asks the reactors about every build that was touched, and about
 // triggered builds whose parent came to be known or changed how it stands.
-func (b *batch) react(ctx context.Context) ([]db.Want, error) {
+func (b *batch) react(ctx context.Context) (effects Effects, err error) {
 	ids := b.touched()
 	var children, parents []string
 	for _, id := range ids {
@@ -41,7 +47,7 @@ func (b *batch) react(ctx context.Context) ([]db.Want, error) {
 		}
 	}
 	if err := b.load(ctx, children); err != nil {
-		return nil, err
+		return Effects{}, err
 	}
 	judged := make(map[string]bool, len(children)) // whether they speak depends on the parent
 	for _, id := range children {
@@ -56,10 +62,9 @@ func (b *batch) react(ctx context.Context) ([]db.Want, error) {
 		}
 	}
 	if err := b.load(ctx, parents); err != nil {
-		return nil, err
+		return Effects{}, err
 	}
 
-	var wants []db.Want
 	for _, id := range ids {
 		c := b.builds[id]
 		if c.b == nil {
@@ -70,24 +75,26 @@ func (b *batch) react(ctx context.Context) ([]db.Want, error) {
 			touched.Parent = parent.b
 		}
 		for _, r := range b.t.reactors {
-			wants = append(wants, r(touched)...)
+			follows := r(touched)
+			effects.Wants = append(effects.Wants, follows.Wants...)
+			effects.Jobs = append(effects.Jobs, follows.Jobs...)
 		}
 	}
-	return wants, nil
+	return effects, nil
 }
 
 // noticeReactor wants a message for a build that failed, and has it follow the
 // build from then on.
 func noticeReactor(policy notify.Policy, now func() time.Time) Reactor {
-	return func(t Touched) []db.Want {
+	return func(t Touched) Effects {
 		d := notify.Decide(notify.Input{
 			Build: t.Build, Parent: t.Parent,
 			StreakOnly: t.StreakOnly, NewestOfRow: t.NewestOfRow,
 			Now: now(), Policy: policy,
 		})
 		if d.Action == notify.None {
-			return nil
+			return Effects{}
 		}
-		return []db.Want{{BuildID: t.Build.ID, Kind: notify.KindFailed, Rev: t.Build.Rev, Create: d.Action == notify.Announce}}
+		return Effects{Wants: []db.Want{{BuildID: t.Build.ID, Kind: notify.KindFailed, Rev: t.Build.Rev, Create: d.Action == notify.Announce}}}
 	}
 }

@@ -48,7 +48,7 @@ func Rebuild(ctx context.Context, cfg *config.Config, opts Options, progress fun
 	t := newTracker(s.db, s.redis, trackerOptions{
 		Logger: s.log, Metrics: s.metrics, BuildTTL: cfg.BuildTTL,
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
-		Committed: func() {}, Appended: func(string) {},
+		Committed: func() {}, Appended: func(string) {}, MetricsPipeline: cfg.MetricsPipeline,
 	})
 	if err := t.takeOver(ctx); err != nil {
 		return err
@@ -157,7 +157,7 @@ func (t *Tracker) rebuildSome(ctx context.Context, ids []string) error {
 		if err := b.relate(ctx); err != nil {
 			return err
 		}
-		return b.write(ctx, nil)
+		return b.write(ctx, Effects{})
 	})
 	if err != nil {
 		return err

@@ -74,6 +74,7 @@ type Server struct {
 	reload  *reloader
 	live    *live
 	export  *exporter // nil without BigQuery
+	trigger *trigger  // nil without a metrics pipeline
 	webhooks
 
 	listener, admin net.Listener
@@ -121,12 +122,15 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 		Logger: s.log, Metrics: s.metrics, Traces: s.traces, BuildTTL: cfg.BuildTTL,
 		Policy:    notify.Policy{Off: !cfg.Notices, MaxAge: cfg.NoticeMaxAge},
 		MaxBuilds: s.maxBuilds(), Committed: s.sender.Wake, Appended: s.appended, Hear: s.hearDeliveries,
-		Announcer: s.openTopics(),
+		Announcer: s.openTopics(), MetricsPipeline: cfg.MetricsPipeline,
 	})
 	if err := s.openExport(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.openWebhooks(opts.Version); err != nil {
+		return nil, err
+	}
+	if err := s.openTrigger(opts.Version); err != nil {
 		return nil, err
 	}
 	s.health = newHealth(s)
@@ -221,14 +225,20 @@ type trackerOptions struct {
 	Announcer *announcer
 	// Hear has Wake called at every delivery until stop is; nil is nothing to hear.
 	Hear func() (stop func())
+	// MetricsPipeline is triggered after each build; the zero is none.
+	MetricsPipeline config.MetricsPipeline
 }
 
 func newTracker(store foldStore, client redis.UniversalClient, opts trackerOptions) *Tracker {
 	most := cmp.Or(opts.MaxBuilds, maxRedisBuilds)
 	state := build.NewStore(client, build.StoreOptions{Namespace: redisNamespace, TTL: opts.BuildTTL, MaxBuilds: most})
+	reactors := []Reactor{noticeReactor(opts.Policy, time.Now)}
+	if opts.MetricsPipeline.On() {
+		reactors = append(reactors, triggerReactor(opts.MetricsPipeline))
+	}
 	return &Tracker{
 		db: store, state: state, lease: state.NewLease(leaseTTL),
-		reactors: []Reactor{noticeReactor(opts.Policy, time.Now)},
+		reactors: reactors,
 		log:      opts.Logger, metrics: opts.Metrics, traces: opts.Traces, ttl: opts.BuildTTL, maxFill: most,
 		committed: opts.Committed, appended: opts.Appended, hear: opts.Hear, announcer: opts.Announcer, wake: make(chan struct{}, 1),
 		rebuilds: make(chan *rebuildRequest),
@@ -304,6 +314,9 @@ func (s *Server) Run(ctx context.Context) error {
 		work.Go(func() { s.export.run(running) })
 	}
 	work.Go(func() { s.watchWebhooks(running) })
+	if s.trigger != nil {
+		work.Go(func() { s.trigger.run(running) })
+	}
 	old := &retention{store: s.db, live: s.reload.live.Load, metrics: s.metrics, log: s.log}
 	work.Go(func() { old.run(running) })
 

@@ -45,6 +45,7 @@ func (b *Build) applyBuild(f *BuildFacts) {
 	b.AuthorName.set(f.AuthorName, at)
 	b.AuthorEmail.set(f.AuthorEmail, at)
 	b.PullRequest.set(f.PullRequest, at)
+	b.BaseBranch.set(f.BaseBranch, at)
 	if f.TriggeredFrom.BuildID != "" && f.TriggeredFrom.compare(b.Parent) > 0 {
 		b.Parent = f.TriggeredFrom
 	}

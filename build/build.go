@@ -32,6 +32,7 @@ type Build struct {
 	AuthorName    Stamped `json:"author_name,omitzero"`
 	AuthorEmail   Stamped `json:"author_email,omitzero"`
 	PullRequest   Stamped `json:"pull_request,omitzero"`
+	BaseBranch    Stamped `json:"base_branch,omitzero"`
 
 	// Parent is the build that triggered this one.
 	Parent Origin `json:"parent,omitzero"`

@@ -34,6 +34,7 @@ func Encode(b *Build) []byte {
 	o.stamped("author_name", &b.AuthorName)
 	o.stamped("author_email", &b.AuthorEmail)
 	o.stamped("pull_request", &b.PullRequest)
+	o.stamped("base_branch", &b.BaseBranch)
 	if b.Parent != (Origin{}) {
 		o.key("parent")
 		o.origin(&b.Parent)

@@ -30,6 +30,7 @@ type BuildFacts struct {
 	AuthorName    string // the commit's author, else who created the build
 	AuthorEmail   string
 	PullRequest   string // the pull request's id, empty when there is none
+	BaseBranch    string // that the pull request is for
 	State         string // Buildkite's: running, passed, failed, …
 	Blocked       bool
 	CreatedAt     time.Time

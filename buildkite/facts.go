@@ -149,6 +149,7 @@ func (at *buildAt) facts(v values) build.BuildFacts {
 		AuthorName:    cmp.Or(author.name, creator.name),
 		AuthorEmail:   cmp.Or(author.email, creator.email),
 		PullRequest:   v.reference(v.lookup(at.pullRequest, "id")),
+		BaseBranch:    v.text(v.lookup(at.pullRequest, "base"), maxName),
 		State:         v.text(at.state, maxWord),
 		Blocked:       v.isTrue(at.blocked),
 		CreatedAt:     v.time(at.createdAt),

@@ -44,6 +44,7 @@ func TestFactsOfPayloads(t *testing.T) {
 	running := web
 	running.State, running.FinishedAt, running.Message = "running", time.Time{}, "Bump deps"
 	running.AuthorName, running.Branch, running.PullRequest = "Renovate", "renovate/go-1.x", "4711"
+	running.BaseBranch = "main"
 	running.TriggeredFrom = build.Origin{BuildID: "018f3a2b-0000-4c1e-9a55-1d6f0e5b2c99", Number: 77, Pipeline: "deploy"}
 	old := build.BuildFacts{
 		ID: "f62a1b4d-10f9-4790-bc1c-e2c3a0c80983", Organization: "acme", Pipeline: "legacy",
@@ -103,6 +104,7 @@ func TestFactsOfBuilds(t *testing.T) {
 		{"the creator", `"author":null,"creator":{"name":"Jo","email":"jo@x"}`, func(b *build.BuildFacts) { b.AuthorName, b.AuthorEmail = "Jo", "jo@x" }},
 		{"the creator's email", `"author":"Jo","creator":{"name":"Joanna","email":"jo@x"}`, func(b *build.BuildFacts) { b.AuthorName, b.AuthorEmail = "Jo", "jo@x" }},
 		{"a pull request with a number", `"pull_request":{"id":12}`, func(b *build.BuildFacts) { b.PullRequest = "12" }},
+		{"the base of a pull request", `"pull_request":{"id":"12","base":"main"}`, func(b *build.BuildFacts) { b.PullRequest, b.BaseBranch = "12", "main" }},
 		{"a pull request without one", `"pull_request":{}`, func(*build.BuildFacts) {}},
 		{"a trigger without an id", `"triggered_from":{"build_number":1}`, func(*build.BuildFacts) {}},
 		{"a state that nobody knows", `"state":"dreaming"`, func(b *build.BuildFacts) { b.State = "dreaming" }},

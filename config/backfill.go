@@ -25,6 +25,7 @@ type BackfillFlags struct {
 	Until        string `name:"until" env:"BUILDTRACKER_BACKFILL_UNTIL" placeholder:"TIME" group:"Builds" help:"And that finished until then, written alike. Without it: until now."`
 
 	BuildkiteAPIFlags
+	MetricsPipelineFlags
 	StoreFlags
 	NoticeFlags
 	ClientFlags
@@ -36,6 +37,7 @@ type BackfillFlags struct {
 func (f BackfillFlags) Config(now time.Time) (*Backfill, *Config, *Client, error) {
 	p := settle(&f, f.FileFlags)
 	c := &Config{Live: p.layers.file.live, BuildkiteAPI: p.buildkiteAPI(f.BuildkiteAPIFlags)}
+	c.MetricsPipeline = p.metricsPipeline(f.MetricsPipelineFlags)
 	p.stores(c, f.StoreFlags)
 	p.notices(c, f.NoticeFlags)
 	p.log(c, f.LogFlags)

@@ -11,6 +11,7 @@ func (f RebuildFlags) Config() (*Config, *Client, error) {
 	p := settle(&f, f.FileFlags)
 	c := &Config{}
 	p.stores(c, f.StoreFlags)
+	c.MetricsPipeline = p.metricsPipeline(f.MetricsPipelineFlags)
 	p.notices(c, f.NoticeFlags)
 	p.log(c, f.LogFlags)
 	client := p.client(f.ClientFlags)

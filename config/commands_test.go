@@ -15,6 +15,7 @@ func TestRebuildReadsStoresNoticesAndServer(t *testing.T) {
 	t.Parallel()
 	var flags config.RebuildFlags
 	flags.DataDir, flags.Notices = "/var/lib/tracker", "off"
+	flags.MetricsPipeline = "acme/metrics"
 	flags.URL, flags.Token = "https://ci.example.com/", "hush"
 	cfg, client, err := flags.Config()
 	if err != nil {
@@ -22,6 +23,9 @@ func TestRebuildReadsStoresNoticesAndServer(t *testing.T) {
 	}
 	wantConfig := &config.Config{
 		DataDir: "/var/lib/tracker", BuildTTL: 24 * time.Hour, NoticeMaxAge: 24 * time.Hour,
+		MetricsPipeline: config.MetricsPipeline{
+			Organization: "acme", Pipeline: "metrics", Branch: "main", Commit: "HEAD", EnvPrefix: "TRIGGERED_FROM_BUILD_",
+		},
 		Log: config.Log{Level: slog.LevelInfo, Format: config.LogAuto},
 	}
 	if diff := cmp.Diff(wantConfig, cfg); diff != "" {

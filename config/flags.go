@@ -88,6 +88,7 @@ type ClientFlags struct {
 type RebuildFlags struct {
 	FileFlags
 	StoreFlags
+	MetricsPipelineFlags
 	NoticeFlags
 	ClientFlags
 	LogFlags

@@ -35,7 +35,10 @@ func (f ServeFlags) check(p *problems) *Config {
 	c.BuildkiteAPI = p.buildkiteAPI(f.BuildkiteAPIFlags)
 	c.WebhookSources, c.TrustedProxies = p.sources(f.SourceFlags, c.BuildkiteAPI)
 	c.Reconcile = p.reconcile(f.ReconcileFlags)
-	c.MetricsPipeline = p.metricsPipeline(f.MetricsPipelineFlags, c.BuildkiteAPI)
+	c.MetricsPipeline = p.metricsPipeline(f.MetricsPipelineFlags)
+	if c.MetricsPipeline.On() && c.BuildkiteAPI.Token == "" {
+		p.add("METRICS_PIPELINE is set, but BUILDKITE_TOKEN is not: set it to an API access token with read_builds and write_builds")
+	}
 	c.BigQuery = p.bigQuery(f.BigQueryFlags)
 	p.stores(c, f.StoreFlags)
 	p.bus(c, f)

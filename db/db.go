@@ -147,6 +147,12 @@ type Store interface {
 	SetReconciliation(ctx context.Context, name, state string) error
 	// CountLosses counts traces of webhooks that never came.
 	CountLosses(ctx context.Context, q LossQuery) (Losses, error)
+	// Work makes attempts at the jobs of a kind until ctx ends, then waits some
+	// seconds for those under way, which it stops after. It returns earlier, with an
+	// error, when it cannot begin.
+	Work(ctx context.Context, o WorkOptions) error
+	// CountJobs returns how many jobs have not ended.
+	CountJobs(ctx context.Context) (int64, error)
 
 	// Appending says how appends go in this process. It does not wait.
 	Appending() Appending
@@ -233,6 +239,8 @@ type Batch struct {
 	Rows []Row
 	// Wants are notices whose message should reflect Rev.
 	Wants []Want
+	// Jobs are done after the commit, each once.
+	Jobs []Job
 	// Aside are events skipped as impossible to process.
 	Aside []Aside
 	// Own are appended to the stream, in this order.

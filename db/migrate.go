@@ -40,6 +40,9 @@ func Migrate(ctx context.Context, url string) error {
 	if err := migrate(ctx, pool, database.DialectPostgres, "migrations/postgres", goose.WithSessionLocker(migrationLock{})); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
+	if err := migratePostgresJobs(ctx, url); err != nil {
+		return fmt.Errorf("migrate the job queue: %w", err)
+	}
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 )
 
 // Limits on the sessions. A replica that freezes while it holds a lock loses it
@@ -51,6 +53,7 @@ type Postgres struct {
 	// appends are apart, so that no other query keeps a delivery waiting.
 	appends *pgxpool.Pool
 	group   *groupCommit
+	jobs    *river.Client[pgx.Tx]
 	logger  *slog.Logger
 
 	close  sync.Once
@@ -80,6 +83,11 @@ func OpenPostgres(ctx context.Context, o PostgresOptions) (_ *Postgres, err erro
 		return nil, err
 	}
 	if p.appends, err = openPool(ctx, o.URL, 2, appendTimeout); err != nil {
+		p.pool.Close()
+		return nil, err
+	}
+	if p.jobs, err = newJobs(riverpgxv5.New(p.pool)); err != nil {
+		p.appends.Close()
 		p.pool.Close()
 		return nil, err
 	}

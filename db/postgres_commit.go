@@ -62,12 +62,31 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 }
 
 func (p *Postgres) commitBatch(ctx context.Context, b Batch) error {
+	if len(b.Jobs) == 0 {
+		return p.writeBatch(ctx, p.pool, b)
+	}
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		// First, because what the batch does last is to lock the stream's head.
+		if _, err := p.jobs.InsertManyTx(ctx, tx, insertions(b.Jobs)); err != nil {
+			return err
+		}
+		return p.writeBatch(ctx, tx, b)
+	})
+}
+
+// batches is a pool, whose batch is a transaction of its own, or a transaction.
+type batches interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+func (p *Postgres) writeBatch(ctx context.Context, in batches, b Batch) error {
 	var batch pgx.Batch
 	batch.Queue(`SELECT move_cursor($1, $2, $3, $4)`, clean(b.Cursor, maxName), clean(b.Generation, maxName), b.From, b.To)
 	if b.State != "" {
 		batch.Queue(`UPDATE cursors SET state = $2 WHERE name = $1`, clean(b.Cursor, maxName), b.State)
 	}
-	return p.writeRows(ctx, &batch, distinctRows(b.Rows), func() {
+	return p.writeRows(ctx, in, &batch, distinctRows(b.Rows), func() {
 		queueWants(&batch, distinctWants(b.Wants))
 		for _, a := range b.Aside {
 			batch.Queue(setAside, a.Position, clean(a.Reason, maxReason))
@@ -77,16 +96,16 @@ func (p *Postgres) commitBatch(ctx context.Context, b Batch) error {
 }
 
 // writeRows runs what the batch has, writes rows, and runs what rest adds to it.
-func (p *Postgres) writeRows(ctx context.Context, batch *pgx.Batch, rows []Row, rest func()) error {
+func (p *Postgres) writeRows(ctx context.Context, in batches, batch *pgx.Batch, rows []Row, rest func()) error {
 	n := commitAtOnce(rows)
 	if n > 0 {
 		batch.Queue(upsertRows, p.rowArrays(rows[:n])...)
 	}
 	if n == len(rows) {
 		rest()
-		return p.pool.SendBatch(ctx, batch).Close()
+		return in.SendBatch(ctx, batch).Close()
 	}
-	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, in, func(tx pgx.Tx) error {
 		for {
 			if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 				return err

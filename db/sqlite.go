@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3/database"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
 	_ "modernc.org/sqlite" // the driver
 )
 
@@ -37,6 +39,7 @@ type SQLite struct {
 	reads  statements
 	insert insertStatements
 	group  *groupCommit
+	jobs   *river.Client[*sql.Tx]
 	lock   *os.File
 	// retaining is held by a Retain that is under way.
 	retaining sync.Mutex
@@ -82,6 +85,13 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 	}
 	s.writer.SetMaxOpenConns(1)
 	if err := migrate(ctx, s.writer, database.DialectSQLite3, "migrations/sqlite"); err != nil {
+		return err
+	}
+	driver := riversqlite.New(s.writer)
+	if err := migrateJobs(ctx, driver); err != nil {
+		return err
+	}
+	if s.jobs, err = newJobs(driver); err != nil {
 		return err
 	}
 	if s.reader, err = sql.Open("sqlite", sqliteURL(path, "deferred")+"&_pragma=query_only(1)"); err != nil {

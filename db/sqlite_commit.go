@@ -35,6 +35,11 @@ func (s *SQLite) Commit(ctx context.Context, b Batch) error {
 		if err := s.upsertRows(ctx, tx, rows); err != nil {
 			return err
 		}
+		if len(b.Jobs) > 0 {
+			if _, err := s.jobs.InsertManyTx(ctx, tx, insertions(b.Jobs)); err != nil {
+				return err
+			}
+		}
 		for _, w := range wants {
 			if err := want(ctx, tx, w, time.Now()); err != nil {
 				return err

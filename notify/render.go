@@ -140,7 +140,7 @@ func pipelineName(b *build.Build, limit int) string {
 }
 
 func commitLine(b *build.Build) string {
-	url := commitURL(b.Repository.V, b.Commit.V)
+	url := build.PagesOf(b.Repository.V).Commit(b.Commit.V)
 	line := inline(firstLine(b.Message.V), maxCommitLine)
 	if line == "" && url != "" {
 		line = b.Commit.V[:7]

@@ -60,40 +60,6 @@ func TestWebURL(t *testing.T) {
 	}
 }
 
-func TestCommitURL(t *testing.T) {
-	t.Parallel()
-	const hash = "0123456789abcdef"
-	for in, want := range map[string]string{
-		"git@github.com:o/r.git":                    "https://github.com/o/r/commit/" + hash,
-		"github.com:o/r":                            "https://github.com/o/r/commit/" + hash,
-		"ssh://git@github.com/o/r.git":              "https://github.com/o/r/commit/" + hash,
-		"ssh://git@github.example.com:2222/o/r.git": "https://github.example.com/o/r/commit/" + hash,
-		"git://github.com/o/r.git":                  "https://github.com/o/r/commit/" + hash,
-		"https://github.com/o/r":                    "https://github.com/o/r/commit/" + hash,
-		"https://user:secret@github.com/o/r.git/":   "https://github.com/o/r/commit/" + hash,
-		"https://gitlab.example.com:8443/g/s/r.git": "https://gitlab.example.com:8443/g/s/r/-/commit/" + hash,
-		"git@bitbucket.org:o/r.git":                 "https://bitbucket.org/o/r/commits/" + hash,
-		"git@github.com:o/<r>.git":                  "https://github.com/o/%3Cr%3E/commit/" + hash,
-		"git@github.com:o/../r.git":                 "",
-		"git@github.com:r.git":                      "",
-		"http://github.com/o/r":                     "",
-		"https://git.example.com/o/r":               "",
-		"https://notgithub.com/o/r":                 "",
-		"file:///srv/r.git":                         "",
-		"/srv/github/r.git":                         "",
-		"":                                          "",
-	} {
-		if got := commitURL(in, hash); got != want {
-			t.Errorf("commitURL(%q) = %q, want %q", in, got, want)
-		}
-	}
-	for _, commit := range []string{"HEAD", "", "abc", "main;rm", strings.Repeat("a", 65)} {
-		if got := commitURL("git@github.com:o/r.git", commit); got != "" {
-			t.Errorf("commit %q is linked: %q", commit, got)
-		}
-	}
-}
-
 func TestLinkLeavesOutLongURLs(t *testing.T) {
 	t.Parallel()
 	if got := link("https://h.test/?a&b", "x"); got != "<https://h.test/?a&amp;b|x>" {
