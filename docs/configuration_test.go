@@ -84,7 +84,7 @@ func heading(v config.Variable) string {
 
 // Variables that are no flags: of a standard, of Google's libraries, for a check of
 // the program, or in Buildkite's builds.
-var otherVariables = regexp.MustCompile(`^(OTEL_[A-Z_]+|GOOGLE_APPLICATION_CREDENTIALS|SANITY_CHECK|RELEASE_PUBLIC|RELEASE_INTERNAL)$`)
+var otherVariables = regexp.MustCompile(`^(OTEL_[A-Z_]+|GOOGLE_APPLICATION_CREDENTIALS|SANITY_CHECK|RELEASE_PUBLIC|RELEASE_INTERNAL|TRIGGERED_FROM_BUILD_ID)$`)
 
 func TestVariablesThatAreMentionedAreRead(t *testing.T) {
 	t.Parallel()
