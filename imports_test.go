@@ -24,6 +24,7 @@ func TestImportsRunOneWay(t *testing.T) {
 		"buildkite": {"build"},
 		"analytics": {"build", "buildkite", "stream"},
 		"notify":    {"build"},
+		"stats":     {"build"},
 		"db":        {"build", "stream"},
 		"cmd":       {"", "buildkite", "config", "internal/simulate"},
 

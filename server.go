@@ -266,6 +266,7 @@ func (s *Server) routes() error {
 	public.Handle("GET /api/builds/{organization}/{pipeline}/{number}", reads(a.build))
 	public.Handle("GET /api/builds/{organization}/{pipeline}/{number}/events", reads(a.buildEvents))
 	public.Handle("GET /api/events", reads(a.events))
+	public.Handle("GET /api/stats", reads((&statsRoute{store: s.db, live: s.reload.live.Load}).answer))
 	public.Handle("GET /api/health/webhooks", reads(s.health.webhooks))
 
 	private := public
@@ -317,6 +318,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.trigger != nil {
 		work.Go(func() { s.trigger.run(running) })
 	}
+	counting := &statistician{store: s.db, duty: newDuty("stats", s.redis, s.log), log: s.log}
+	work.Go(func() { counting.run(running) })
 	old := &retention{store: s.db, live: s.reload.live.Load, metrics: s.metrics, log: s.log}
 	work.Go(func() { old.run(running) })
 

@@ -70,16 +70,12 @@ func (p *problems) backfill(f BackfillFlags, now time.Time) *Backfill {
 	return b
 }
 
-// moment reads an age, a day or a time.
+// moment is ParseTime of a variable.
 func (p *problems) moment(name, text string, now time.Time) time.Time {
-	for _, form := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(form, text); err == nil {
-			return t.UTC()
-		}
+	t, err := ParseTime(text, now)
+	if err != nil {
+		p.add("%s is %q: write %w", name, text, err)
+		return now
 	}
-	age, err := parseDuration(text)
-	if err != nil || age < 0 {
-		p.add("%s is %q: write an age such as 36h or 7d, a day such as 2026-01-05, or a time such as 2026-01-05T09:30:00Z", name, text)
-	}
-	return now.Add(-age).UTC()
+	return t
 }

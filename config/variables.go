@@ -36,6 +36,7 @@ func Variables() []Variable {
 		{"send", SendFlags{}},
 		{"simulate", SimulateFlags{}},
 		{"watch", WatchFlags{}},
+		{"stats", StatsFlags{}},
 	} {
 		for _, f := range fieldsOf(command.flags) {
 			i, known := at[f.env]

@@ -154,6 +154,23 @@ type Store interface {
 	// CountJobs returns how many jobs have not ended.
 	CountJobs(ctx context.Context) (int64, error)
 
+	// Finished returns rows of builds by when they finished, then by id.
+	Finished(ctx context.Context, q FinishedQuery) ([]Row, error)
+	// Incidents returns the rows of failures that ended from a time on and before
+	// another, in the order in which they did: with a build that passed, and that
+	// finished later than their first one.
+	Incidents(ctx context.Context, from, to time.Time) ([]Incident, error)
+	// TouchedDays returns the days whose tallies these builds have a part in: on
+	// which each finished, and on which the row of failures ended that it may be of.
+	TouchedDays(ctx context.Context, buildIDs []string) ([]time.Time, error)
+	// StaleDays returns, the latest first, the days on which not as many builds
+	// finished as the tally of all in this format counts.
+	StaleDays(ctx context.Context, format int) ([]time.Time, error)
+	// SetTallies replaces all tallies of a day.
+	SetTallies(ctx context.Context, day time.Time, format int, tallies []Tally) error
+	// Tallies returns tallies by day, at most 10000.
+	Tallies(ctx context.Context, q TallyQuery) ([]Tally, error)
+
 	// Appending says how appends go in this process. It does not wait.
 	Appending() Appending
 	// Ping says whether the store can take an append now.

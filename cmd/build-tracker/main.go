@@ -30,6 +30,7 @@ type cli struct {
 	Send     sendCommand     `cmd:"" help:"Post recorded webhook payloads to a server, signed and in order."`
 	Simulate simulateCommand `cmd:"" help:"Make realistic Buildkite traffic, and post it or write it to a file."`
 	Watch    watchCommand    `cmd:"" help:"Follow a build live until it ends, or all builds of a pipeline."`
+	Stats    statsCommand    `cmd:"" help:"Show what builds add up to: failures, times, flaky and slow steps."`
 	Config   configCommands  `cmd:"" help:"Look at the configuration."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`

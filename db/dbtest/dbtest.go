@@ -15,7 +15,7 @@ import (
 // Run runs the suite. open returns a new, empty store, which the test closes.
 func Run(t *testing.T, open func(t *testing.T) db.Store) {
 	for _, suite := range []map[string]func(*testing.T, db.Store){
-		appends, reads, cursors, builds, notices, owns, reconciliations, jobs, closing,
+		appends, reads, cursors, builds, notices, owns, reconciliations, jobs, tallies, closing,
 	} {
 		for name, test := range suite {
 			t.Run(name, func(t *testing.T) {

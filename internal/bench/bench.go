@@ -36,6 +36,7 @@ func rows() []row {
 		{"export", (*env).export},
 		{"memory", (*env).memory},
 		{"start", (*env).start},
+		{"stats", (*env).stats},
 	}
 }
 
