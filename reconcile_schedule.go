@@ -48,6 +48,9 @@ type checked struct {
 
 func checkedName(organization string) string { return "schedule/" + organization }
 
+// defaultInterval is for who embeds a server and does not say.
+const defaultInterval = 10 * time.Minute
+
 // run looks until ctx ends.
 func (s *schedule) run(ctx context.Context) {
 	timer := time.NewTimer(0)

@@ -1,6 +1,7 @@
 package buildtracker
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -31,7 +32,7 @@ func (s *Server) openWebhooks(version string) (err error) {
 		s.backfills = make(chan *backfillRequest)
 		s.schedule = &schedule{
 			reconciler: s.reconciler(s.reload.live.Load, s.delivered), duty: newDuty("reconcile", s.redis, s.log),
-			interval: s.cfg.Reconcile.Interval, organizations: s.cfg.Reconcile.Organizations, known: s.db.Organizations,
+			interval: cmp.Or(s.cfg.Reconcile.Interval, defaultInterval), organizations: s.cfg.Reconcile.Organizations, known: s.db.Organizations,
 			refusals: s.refusals, log: s.log,
 		}
 	}
