@@ -18,7 +18,7 @@ const defaultStats = 30 * 24 * time.Hour
 // statsReader is what the answer needs of the database.
 type statsReader interface {
 	Tallies(ctx context.Context, q db.TallyQuery) ([]db.Tally, error)
-	Cursor(ctx context.Context, name string) (db.Cursor, error)
+	deliveries
 	Head(ctx context.Context) (int64, error)
 }
 
@@ -79,20 +79,26 @@ func (s *statsRoute) answer(w http.ResponseWriter, r *http.Request) error {
 // was; nil before all days were counted once.
 func (s *statsRoute) until(ctx context.Context, now time.Time) (*time.Time, error) {
 	// In this order: what comes in between is not taken for counted.
-	cursor, err := s.store.Cursor(ctx, statsCursor)
-	if err != nil || cursor.State == "" {
+	until, err := foldedUntil(ctx, s.store, now)
+	if err != nil {
 		return nil, err
+	}
+	cursor, err := s.store.Cursor(ctx, statsCursor)
+	if err != nil {
+		return nil, err
+	}
+	counted, ok := countedUntil(cursor.State)
+	if !ok {
+		return nil, nil
 	}
 	head, err := s.store.Head(ctx)
 	if err != nil {
 		return nil, err
 	}
-	until := now.UTC().Truncate(time.Second)
 	if head != cursor.Position {
-		if until, err = time.Parse(time.RFC3339, cursor.State); err != nil {
-			return nil, err
-		}
+		until = counted
 	}
+	until = until.UTC().Truncate(time.Second)
 	return &until, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,8 +20,8 @@ import (
 	"github.com/build-tracker/build-tracker/stream"
 )
 
-// statsCursor is the name of the cursor of the statistics. Its state is when the
-// stream's head was there, in RFC 3339; empty before all days were counted.
+// statsCursor is the name of the cursor of the statistics. Its state is countedUntil;
+// empty before all days were counted.
 const statsCursor = "stats"
 
 const (
@@ -41,6 +43,7 @@ type statsStore interface {
 	Each(ctx context.Context, q db.ReadQuery, do func(*stream.Event) error) error
 	StatusBefore(ctx context.Context, buildID string, seq int64) (stream.Event, error)
 	Cursor(ctx context.Context, name string) (db.Cursor, error)
+	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
 	Begin(ctx context.Context, name string, c db.Cursor) error
 	Commit(ctx context.Context, b db.Batch) error
 	tallyStore
@@ -52,7 +55,7 @@ type tallyStore interface {
 	Incidents(ctx context.Context, from, to time.Time) ([]db.Incident, error)
 	TouchedDays(ctx context.Context, buildIDs []string) ([]time.Time, error)
 	StaleDays(ctx context.Context, format int) ([]time.Time, error)
-	SetTallies(ctx context.Context, day time.Time, format int, tallies []db.Tally) error
+	SetTallies(ctx context.Context, d db.DayTallies) error
 }
 
 // statistician keeps what is counted of each day's builds.
@@ -125,7 +128,11 @@ func (s *statistician) begin(ctx context.Context) (db.Cursor, error) {
 // count counts the days that changed up to the stream's head, and with sweep those
 // that differ from what was counted, and moves the cursor.
 func (s *statistician) count(ctx context.Context, at db.Cursor, sweep bool) (db.Cursor, error) {
-	now := time.Now()
+	// In this order: the status events of what is folded by now are below the head.
+	until, err := foldedUntil(ctx, s.store, time.Now())
+	if err != nil {
+		return at, err
+	}
 	head, err := s.store.Head(ctx)
 	if err != nil || head == at.Position && !sweep {
 		return at, err
@@ -144,11 +151,11 @@ func (s *statistician) count(ctx context.Context, at db.Cursor, sweep bool) (db.
 		}
 	}
 	for _, day := range days.latestFirst() {
-		if err := countDay(ctx, s.store, day); err != nil {
+		if err := s.countDay(ctx, day, at.Generation); err != nil {
 			return at, fmt.Errorf("count the builds of %s: %w", day.Format(time.DateOnly), err)
 		}
 	}
-	to := db.Cursor{Position: head, Generation: at.Generation, State: now.UTC().Format(time.RFC3339Nano)}
+	to := db.Cursor{Position: head, Generation: at.Generation, State: countedState(until)}
 	err = s.store.Commit(ctx, db.Batch{Cursor: statsCursor, From: at.Position, To: to.Position, Generation: to.Generation, State: to.State})
 	if err != nil {
 		return at, err
@@ -231,6 +238,43 @@ func (s *statistician) before(ctx context.Context, e statusTold, days daySet) er
 	return nil
 }
 
+// deliveries are what the tracker reads, and how far it is.
+type deliveries interface {
+	Cursor(ctx context.Context, name string) (db.Cursor, error)
+	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
+}
+
+// foldedUntil is up to when all that was delivered is in the builds: until now, or
+// until the delivery came that the tracker has to fold next.
+func foldedUntil(ctx context.Context, store deliveries, now time.Time) (time.Time, error) {
+	tracker, err := store.Cursor(ctx, trackerCursor)
+	if err != nil {
+		return now, err
+	}
+	next, err := store.ReadAll(ctx, db.ReadQuery{After: tracker.Position, Delivered: true, Limit: 1})
+	if err != nil {
+		return now, err
+	}
+	if len(next) > 0 && next[0].Time.Before(now) {
+		return next[0].Time, nil
+	}
+	return now, nil
+}
+
+// countedState is the cursor's state: the format that days were counted in, and up
+// to when.
+func countedState(until time.Time) string {
+	return fmt.Sprintf("%d %s", stats.Format, until.UTC().Format(time.RFC3339Nano))
+}
+
+// countedUntil reads such a state; false where not all days were counted in this
+// format.
+func countedUntil(state string) (time.Time, bool) {
+	format, text, _ := strings.Cut(state, " ")
+	until, err := time.Parse(time.RFC3339, text)
+	return until, err == nil && format == strconv.Itoa(stats.Format)
+}
+
 // daySet is a set of days of UTC, each by its start.
 type daySet map[time.Time]bool
 
@@ -248,10 +292,10 @@ func (s daySet) latestFirst() []time.Time {
 func startOfDay(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
 
 // countDay counts the builds that finished on a day, and replaces what was counted.
-func countDay(ctx context.Context, store tallyStore, day time.Time) error {
+func (s *statistician) countDay(ctx context.Context, day time.Time, generation string) error {
 	var counted stats.Day
 	q := db.FinishedQuery{From: day, To: day.AddDate(0, 0, 1), Limit: statsBuilds}
-	incidents, err := store.Incidents(ctx, q.From, q.To)
+	incidents, err := s.store.Incidents(ctx, q.From, q.To)
 	if err != nil {
 		return err
 	}
@@ -259,7 +303,7 @@ func countDay(ctx context.Context, store tallyStore, day time.Time) error {
 		counted.Ended(stats.Of{Organization: i.Organization, Pipeline: i.Pipeline, Branch: i.Branch}, i.Ended.Sub(i.Began))
 	}
 	for {
-		rows, err := store.Finished(ctx, q)
+		rows, err := s.store.Finished(ctx, q)
 		if err != nil {
 			return err
 		}
@@ -282,5 +326,7 @@ func countDay(ctx context.Context, store tallyStore, day time.Time) error {
 			Organization: of.Organization, Pipeline: of.Pipeline, Branch: of.Branch, Builds: t.Builds(), Data: t.Append(nil),
 		})
 	}
-	return store.SetTallies(ctx, day, stats.Format, tallies)
+	return s.store.SetTallies(ctx, db.DayTallies{
+		Cursor: statsCursor, Generation: generation, Day: day, Format: stats.Format, Tallies: tallies,
+	})
 }

@@ -2,6 +2,7 @@ package buildtracker
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand"
@@ -30,6 +31,13 @@ func (r *rig) counted(sweep bool) {
 	if _, err := s.count(r.t.Context(), at, sweep); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// setTallies writes what a reader of the statistics' cursor counted.
+func (r *rig) setTallies(d db.DayTallies) error {
+	at, err := (&statistician{store: r.db}).begin(r.t.Context())
+	d.Cursor, d.Generation = statsCursor, at.Generation
+	return errors.Join(err, r.db.SetTallies(r.t.Context(), d))
 }
 
 // report sums up the stored days.
@@ -201,7 +209,7 @@ func TestASweepCountsWhatNoEventTellsOf(t *testing.T) {
 		}
 		gone := startOfDay(noon.AddDate(0, 0, -9))
 		for day, format := range map[time.Time]int{gone: stats.Format, startOfDay(noon): stats.Format + 1} {
-			if err := rig.db.SetTallies(t.Context(), day, format, []db.Tally{{Builds: 7, Data: []byte("x")}, {Organization: "acme", Pipeline: "web", Builds: 7, Data: []byte("x")}}); err != nil {
+			if err := rig.setTallies(db.DayTallies{Day: day, Format: format, Tallies: []db.Tally{{Builds: 7, Data: []byte("x")}, {Organization: "acme", Pipeline: "web", Builds: 7, Data: []byte("x")}}}); err != nil {
 				t.Fatal(err)
 			}
 		}

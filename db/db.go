@@ -166,8 +166,9 @@ type Store interface {
 	// StaleDays returns, the latest first, the days on which not as many builds
 	// finished as the tally of all in this format counts.
 	StaleDays(ctx context.Context, format int) ([]time.Time, error)
-	// SetTallies replaces all tallies of a day.
-	SetTallies(ctx context.Context, day time.Time, format int, tallies []Tally) error
+	// SetTallies replaces all tallies of a day. ErrFenced when another reader has
+	// begun a generation of the cursor: nothing is written.
+	SetTallies(ctx context.Context, d DayTallies) error
 	// Tallies returns tallies by day, at most 10000.
 	Tallies(ctx context.Context, q TallyQuery) ([]Tally, error)
 

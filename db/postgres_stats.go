@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,27 +62,38 @@ func (p *Postgres) days(ctx context.Context, op, query string, args ...any) ([]t
 }
 
 // SetTallies is Store.SetTallies. A row that is as it was is not written.
-func (p *Postgres) SetTallies(ctx context.Context, day time.Time, format int, tallies []Tally) error {
+func (p *Postgres) SetTallies(ctx context.Context, d DayTallies) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	n := len(tallies)
+	n := len(d.Tallies)
 	organizations, pipelines, branches := make([]string, n), make([]string, n), make([]string, n)
 	builds, data := make([]int64, n), make([][]byte, n)
-	for i := range tallies {
-		t := &tallies[i]
+	for i := range d.Tallies {
+		t := &d.Tallies[i]
 		organizations[i], pipelines[i], branches[i] = clean(t.Organization, maxName), clean(t.Pipeline, maxName), clean(t.Branch, maxBranch)
 		builds[i], data[i] = t.Builds, t.Data
 	}
 	var batch pgx.Batch
 	batch.Queue(`DELETE FROM tallies WHERE day = $1 AND (organization, pipeline, branch) NOT IN (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]))`,
-		day, organizations, pipelines, branches)
+		d.Day, organizations, pipelines, branches)
 	batch.Queue(`INSERT INTO tallies (organization, pipeline, branch, day, format, builds, data)
 		SELECT organization, pipeline, branch, $1, $2, builds, data
 		FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[]) AS t(organization, pipeline, branch, builds, data)
 		ON CONFLICT (organization, pipeline, branch, day) DO UPDATE SET format = excluded.format, builds = excluded.builds, data = excluded.data
 		WHERE (tallies.format, tallies.builds, tallies.data) IS DISTINCT FROM (excluded.format, excluded.builds, excluded.data)`,
-		day, format, organizations, pipelines, branches, builds, data)
-	if err := p.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		d.Day, d.Format, organizations, pipelines, branches, builds, data)
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		// Locked to the commit: a new generation begins before the check or after it.
+		if err := tx.QueryRow(ctx, `SELECT FROM cursors WHERE name = $1 AND generation = $2 FOR SHARE`,
+			clean(d.Cursor, maxName), clean(d.Generation, maxName)).Scan(); err != nil {
+			return err
+		}
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrFenced
+	}
+	if err != nil {
 		return p.fail("write tallies", err)
 	}
 	return nil

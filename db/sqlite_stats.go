@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -68,10 +69,10 @@ func (s *SQLite) days(ctx context.Context, op, query string, args ...any) ([]tim
 }
 
 // SetTallies is Store.SetTallies.
-func (s *SQLite) SetTallies(ctx context.Context, day time.Time, format int, tallies []Tally) error {
-	names := make([][3]string, len(tallies))
-	for i := range tallies {
-		t := &tallies[i]
+func (s *SQLite) SetTallies(ctx context.Context, d DayTallies) error {
+	names := make([][3]string, len(d.Tallies))
+	for i := range d.Tallies {
+		t := &d.Tallies[i]
 		names[i] = [3]string{clean(t.Organization, maxName), clean(t.Pipeline, maxName), clean(t.Branch, maxBranch)}
 	}
 	list, err := json.Marshal(names)
@@ -79,8 +80,17 @@ func (s *SQLite) SetTallies(ctx context.Context, day time.Time, format int, tall
 		return fmt.Errorf("write tallies: %w", err)
 	}
 	return s.write(ctx, "write tallies", callTimeout, func(ctx context.Context, tx *sql.Tx) error {
+		var here int
+		err := tx.QueryRowContext(ctx, `SELECT 1 FROM cursors WHERE name = $1 AND generation = $2`,
+			clean(d.Cursor, maxName), clean(d.Generation, maxName)).Scan(&here)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrFenced
+		}
+		if err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM tallies WHERE day = $1 AND (organization, pipeline, branch) NOT IN (
-			SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($2))`, dayNumber(day), string(list)); err != nil {
+			SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($2))`, dayNumber(d.Day), string(list)); err != nil {
 			return err
 		}
 		insert, err := tx.PrepareContext(ctx, `INSERT INTO tallies (organization, pipeline, branch, day, format, builds, data)
@@ -92,7 +102,7 @@ func (s *SQLite) SetTallies(ctx context.Context, day time.Time, format int, tall
 		}
 		defer func() { _ = insert.Close() }()
 		for i, n := range names {
-			if _, err := insert.ExecContext(ctx, n[0], n[1], n[2], dayNumber(day), format, tallies[i].Builds, tallies[i].Data); err != nil {
+			if _, err := insert.ExecContext(ctx, n[0], n[1], n[2], dayNumber(d.Day), d.Format, d.Tallies[i].Builds, d.Tallies[i].Data); err != nil {
 				return err
 			}
 		}

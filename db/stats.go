@@ -29,6 +29,16 @@ type Tally struct {
 	Data                           []byte
 }
 
+// DayTallies are all tallies of a day.
+type DayTallies struct {
+	// Cursor names the reader that counted them, in Generation.
+	Cursor, Generation string
+	Day                time.Time // its start, UTC
+	// Format is the version of their data.
+	Format  int
+	Tallies []Tally
+}
+
 // TallyQuery selects the tallies of one kind, from a day on.
 type TallyQuery struct {
 	Organization, Pipeline, Branch string

@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ var tallies = map[string]func(*testing.T, db.Store){
 	"builds touch the day that ends their row":      testTouchedDays,
 	"days that were not counted are stale":          testStaleDays,
 	"tallies of a day are replaced":                 testTallies,
+	"tallies of an earlier generation are refused":  testTallyFence,
 	"names in tallies are kept as they are":         testTallyNames,
 	"statistics of an empty store":                  testNoStats,
 	"builds of impossible times do not get counted": testImpossibleTimes,
@@ -140,7 +142,7 @@ func testStaleDays(t *testing.T, s db.Store) {
 	}})
 	count := func(day int, n int64) {
 		t.Helper()
-		noError(t, s.SetTallies(t.Context(), theDay().AddDate(0, 0, day), 7, []db.Tally{{Builds: n, Data: []byte("x")}, {Organization: "acme", Pipeline: "web", Builds: n, Data: []byte("x")}}))
+		setTallies(t, s, db.DayTallies{Day: theDay().AddDate(0, 0, day), Format: 7, Tallies: []db.Tally{{Builds: n, Data: []byte("x")}, {Organization: "acme", Pipeline: "web", Builds: n, Data: []byte("x")}}})
 	}
 	want := func(format int, days ...int) {
 		t.Helper()
@@ -152,7 +154,7 @@ func testStaleDays(t *testing.T, s db.Store) {
 	count(9, 1)
 	want(7, 0, 9)
 	count(0, 2)
-	noError(t, s.SetTallies(t.Context(), theDay().AddDate(0, 0, 9), 7, nil))
+	setTallies(t, s, db.DayTallies{Day: theDay().AddDate(0, 0, 9), Format: 7})
 	want(7)
 	want(8, 0, 1)
 	if diff := cmp.Diff([]time.Time{theDay().AddDate(0, 0, 1), theDay()}, must(s.StaleDays(t.Context(), 8))(t)); diff != "" {
@@ -170,7 +172,7 @@ func testTallies(t *testing.T, s db.Store) {
 	}
 	set := func(day int, tallies ...db.Tally) {
 		t.Helper()
-		noError(t, s.SetTallies(t.Context(), theDay().AddDate(0, 0, day), 1, tallies))
+		setTallies(t, s, db.DayTallies{Day: theDay().AddDate(0, 0, day), Format: 1, Tallies: tallies})
 	}
 	want := func(branch string, since int, want ...db.Tally) {
 		t.Helper()
@@ -194,15 +196,39 @@ func testTallies(t *testing.T, s db.Store) {
 	want("main", 0, on(0, of("main", 2, "ab")), on(1, of("main", 1, "d")))
 	want("feature", -9)
 	want("other", 0, on(0, of("other", 2, "cd")))
-	noError(t, s.SetTallies(t.Context(), theDay(), 2, []db.Tally{of("main", 2, "ab")}))
+	setTallies(t, s, db.DayTallies{Day: theDay(), Format: 2, Tallies: []db.Tally{of("main", 2, "ab")}})
 	want("main", 0, on(1, of("main", 1, "d"))) // of another format
+}
+
+// setTallies writes tallies as a reader that has begun a generation.
+func setTallies(t *testing.T, s db.Store, d db.DayTallies) {
+	t.Helper()
+	d.Cursor, d.Generation = "counter", "one"
+	noError(t, s.Begin(t.Context(), d.Cursor, db.Cursor{Generation: d.Generation}))
+	noError(t, s.SetTallies(t.Context(), d))
+}
+
+func testTallyFence(t *testing.T, s db.Store) {
+	d := db.DayTallies{Cursor: "counter", Generation: "one", Day: theDay(), Format: 1, Tallies: []db.Tally{{Builds: 1, Data: []byte("x")}}}
+	if err := s.SetTallies(t.Context(), d); !errors.Is(err, db.ErrFenced) {
+		t.Errorf("before its generation began: %v", err)
+	}
+	setTallies(t, s, d)
+	noError(t, s.Begin(t.Context(), "counter", db.Cursor{Generation: "two"}))
+	d.Tallies = nil
+	if err := s.SetTallies(t.Context(), d); !errors.Is(err, db.ErrFenced) {
+		t.Errorf("after the next one began: %v", err)
+	}
+	if got := must(s.Tallies(t.Context(), db.TallyQuery{Since: theDay(), Format: 1}))(t); len(got) != 1 {
+		t.Errorf("the refused write left %v", got)
+	}
 }
 
 func testTallyNames(t *testing.T, s db.Store) {
 	for _, branch := range []string{`"quoted"`, "<a&b>", "ünï/日本", "new\nline", `back\slash`, "null"} {
 		day := theDay()
-		noError(t, s.SetTallies(t.Context(), day, 1, []db.Tally{{Organization: "acme", Pipeline: "web", Branch: branch, Data: []byte("x")}}))
-		noError(t, s.SetTallies(t.Context(), day, 1, []db.Tally{{Organization: "acme", Pipeline: "web", Branch: branch, Data: []byte("y")}}))
+		setTallies(t, s, db.DayTallies{Day: day, Format: 1, Tallies: []db.Tally{{Organization: "acme", Pipeline: "web", Branch: branch, Data: []byte("x")}}})
+		setTallies(t, s, db.DayTallies{Day: day, Format: 1, Tallies: []db.Tally{{Organization: "acme", Pipeline: "web", Branch: branch, Data: []byte("y")}}})
 		got := must(s.Tallies(t.Context(), db.TallyQuery{Organization: "acme", Pipeline: "web", Branch: branch, Since: day, Format: 1}))(t)
 		if len(got) != 1 || got[0].Branch != branch || string(got[0].Data) != "y" {
 			t.Errorf("of branch %q there is %+v", branch, got)
@@ -217,7 +243,7 @@ func testNoStats(t *testing.T, s db.Store) {
 	}
 	wantStatDays(t, must(s.StaleDays(t.Context(), 1))(t))
 	wantStatDays(t, must(s.TouchedDays(t.Context(), nil))(t))
-	noError(t, s.SetTallies(t.Context(), theDay(), 1, nil))
+	setTallies(t, s, db.DayTallies{Day: theDay(), Format: 1})
 }
 
 func testImpossibleTimes(t *testing.T, s db.Store) {
