@@ -57,7 +57,8 @@ type foldStore interface {
 	Cursor(ctx context.Context, name string) (db.Cursor, error)
 	Begin(ctx context.Context, name string, c db.Cursor) error
 	Each(ctx context.Context, q db.ReadQuery, do func(*stream.Event) error) error
-	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
+	EachOfBuilds(ctx context.Context, builds []db.BuildQuery, do func(*stream.Event) error) error
+	NextSeqs(ctx context.Context, buildIDs []string) (map[string]int64, error)
 	Commit(ctx context.Context, b db.Batch) error
 	Builds(ctx context.Context, ids []string) ([]db.Row, error)
 	ChildIDs(ctx context.Context, parentIDs []string) (map[string][]string, error)
@@ -65,7 +66,8 @@ type foldStore interface {
 	Recent(ctx context.Context, since time.Time, afterID string, limit int) ([]db.Row, error)
 	BuildIDs(ctx context.Context, after string, limit int) ([]string, error)
 	CountBuilds(ctx context.Context) (int64, error)
-	ClearSetAside(ctx context.Context, buildID string) error
+	StaleAll(ctx context.Context, cursor string) error
+	ClearSetAside(ctx context.Context, buildIDs []string) error
 }
 
 // Tracker folds the stream's events into builds and has the reactors say what

@@ -55,6 +55,16 @@ type undecoded struct {
 	data   []byte
 }
 
+// decodeEach returns what each hands on, decoded.
+func (t *Tracker) decodeEach(each func(do func(*stream.Event) error) error) (events []decoded, err error) {
+	d := t.newDecoder()
+	defer func() { events = d.finish() }()
+	return nil, each(func(e *stream.Event) error {
+		d.add(e)
+		return nil
+	})
+}
+
 func (t *Tracker) newDecoder() *decoder {
 	d := &decoder{
 		filling: new(undecoded), full: make(chan *undecoded), free: make(chan *undecoded, 2),

@@ -10,12 +10,9 @@ import (
 
 // read returns the next delivered events after a position, at most limit.
 func (t *Tracker) read(ctx context.Context, after int64, limit int) ([]decoded, error) {
-	d := t.newDecoder()
-	err := t.db.Each(ctx, db.ReadQuery{After: after, Limit: limit, Delivered: true}, func(e *stream.Event) error {
-		d.add(e)
-		return nil
+	events, err := t.decodeEach(func(do func(*stream.Event) error) error {
+		return t.db.Each(ctx, db.ReadQuery{After: after, Limit: limit, Delivered: true}, do)
 	})
-	events := d.finish()
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}

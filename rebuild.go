@@ -22,11 +22,8 @@ type rebuildRequest struct {
 	done     chan error
 }
 
-const (
-	rebuildAtOnce = 100
-	// A rebuild on request begins within this time or not at all.
-	rebuildWait = 2 * leaseTTL
-)
+// rebuildWait is how long a rebuild on request may take to begin.
+const rebuildWait = 2 * leaseTTL
 
 // Rebuild recomputes every build from its events, in the database and in
 // Redis. Nothing is appended and no notice is sent for it. Running servers hand
@@ -92,37 +89,37 @@ func (t *Tracker) serveRebuild(ctx context.Context, r *rebuildRequest) {
 	r.done <- t.rebuild(ctx, r)
 }
 
-// rebuild recomputes all builds, a few at a time. Between them it folds what
+// rebuild recomputes all builds, a round at a time. Between rounds it folds what
 // came in.
-func (t *Tracker) rebuild(ctx context.Context, r *rebuildRequest) error {
+func (t *Tracker) rebuild(ctx context.Context, r *rebuildRequest) (err error) {
 	total, err := t.db.CountBuilds(ctx)
 	if err != nil {
 		return fmt.Errorf("count builds: %w", err)
 	}
-	if err := t.sync(ctx); err != nil {
-		return err
+	cursor, err := t.db.Cursor(ctx, trackerCursor)
+	if err != nil {
+		return fmt.Errorf("read the tracker's cursor: %w", err)
 	}
-	if err := t.begin(ctx, t.mark.Position); err != nil {
+	if err := t.begin(ctx, cursor.Position); err != nil {
 		return err
 	}
 	t.held.clear()
+	defer func() {
+		if counted := t.countAnew(ctx); err == nil {
+			err = counted
+		}
+	}()
+	rounds, end := t.readRounds(ctx, cursor.Position, roundSize{builds: 500, events: 10_000})
+	defer end()
 	var done int64
-	for after := ""; ; {
+	for round := range rounds {
 		if err := cmp.Or(context.Cause(r.ctx), context.Cause(ctx)); err != nil {
 			return fmt.Errorf("the rebuild was interrupted after %d of %d builds, run it again: %w", done, total, err)
 		}
-		ids, err := t.db.BuildIDs(ctx, after, rebuildAtOnce)
-		if err != nil {
-			return fmt.Errorf("list builds: %w", err)
-		}
-		if len(ids) == 0 {
-			break
-		}
-		if err := t.rebuildSome(ctx, ids); err != nil {
+		if err := cmp.Or(round.err, t.rebuildRound(ctx, round)); err != nil {
 			return err
 		}
-		after = ids[len(ids)-1]
-		done += int64(len(ids))
+		done += int64(len(round.ids))
 		if r.progress != nil {
 			r.progress(done, max(done, total))
 		}
@@ -134,23 +131,34 @@ func (t *Tracker) rebuild(ctx context.Context, r *rebuildRequest) error {
 	return nil
 }
 
-// rebuildSome recomputes some builds as of the cursor, and what others have
-// of them.
-func (t *Tracker) rebuildSome(ctx context.Context, ids []string) error {
+// countAnew has the statistics counted anew: no event tells what a rebuild changed.
+func (t *Tracker) countAnew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+	defer cancel()
+	if err := t.db.StaleAll(ctx, statsCursor); err != nil {
+		return fmt.Errorf("have the statistics counted anew: %w", err)
+	}
+	return nil
+}
+
+// rebuildRound recomputes the builds of a round as of the cursor, and what others
+// have of them.
+func (t *Tracker) rebuildRound(ctx context.Context, round *rebuildRound) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
 	b := newBatch(t, t.mark.Position)
 	var whole []string
 	err := b.guard(func() error {
-		if err := b.load(ctx, ids); err != nil {
+		if err := b.load(ctx, round.ids); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			ok, err := b.refold(ctx, id)
-			if err != nil {
+		if round.to < b.to { // events were folded meanwhile
+			if err := t.readBuilds(ctx, round, b.to); err != nil {
 				return err
 			}
-			if ok {
+		}
+		for _, id := range round.ids {
+			if b.refold(id, round.events[id]) {
 				whole = append(whole, id)
 			}
 		}
@@ -162,10 +170,8 @@ func (t *Tracker) rebuildSome(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range whole {
-		if err := t.db.ClearSetAside(ctx, id); err != nil {
-			return fmt.Errorf("clear what was set aside: %w", err)
-		}
+	if err := t.db.ClearSetAside(ctx, whole); err != nil {
+		return fmt.Errorf("clear what was set aside: %w", err)
 	}
 	return nil
 }
@@ -173,47 +179,28 @@ func (t *Tracker) rebuildSome(ctx context.Context, ids []string) error {
 // refold computes a build from its events, and says whether all of them could
 // be processed. A build whose first events retention has dropped starts from
 // its row.
-func (b *batch) refold(ctx context.Context, id string) (bool, error) {
+func (b *batch) refold(id string, events []decoded) bool {
 	c := b.builds[id]
-	old := c.b
-	var fresh *build.Build
-	whole := true
-	for from := int64(0); ; {
-		events, err := b.t.db.ReadBuild(ctx, id, from, eventsAtOnce)
-		if err != nil {
-			return false, fmt.Errorf("read events of build %s: %w", id, err)
+	fresh, whole := c.b, true
+	for i := range events {
+		e := &events[i]
+		if i == 0 {
+			fresh = b.blank(&e.Event, c.b)
 		}
-		if len(events) == 0 {
-			break
+		if err := b.guard(func() error { return foldEvent(fresh, e) }); err != nil {
+			whole = false
 		}
-		for i := range events {
-			e := &events[i]
-			if e.Position > b.to {
-				break
-			}
-			if fresh == nil {
-				fresh = b.blank(e, old)
-			}
-			d := b.t.decode(e)
-			if err := b.guard(func() error { return foldEvent(fresh, &d) }); err != nil {
-				whole = false
-			}
-		}
-		from = events[len(events)-1].Seq + 1
 	}
 	if fresh == nil {
-		if old == nil {
-			return false, nil // nothing of it was folded yet
-		}
-		fresh = old
+		return false // nothing of it was folded yet
 	}
-	if old != nil {
-		fresh.Rev = max(fresh.Rev, old.Rev)
-		fresh.Streak = old.Streak
+	if c.b != nil {
+		fresh.Rev = max(fresh.Rev, c.b.Rev)
+		fresh.Streak = c.b.Streak
 	}
 	fresh.Children = nil // they lend again, all of them
 	c.b, c.isNew, c.own = fresh, true, true
-	return whole, nil
+	return whole
 }
 
 // blank returns what a build's events are folded into, e being the first.

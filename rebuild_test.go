@@ -124,6 +124,62 @@ func TestRebuildMakesWhatWasDamagedRight(t *testing.T) {
 	})
 }
 
+// What was folded since a round was read is in its builds too.
+func TestRebuildHasWhatWasFoldedMeanwhile(t *testing.T) {
+	t.Parallel()
+	eachStores(t, func(t *testing.T, s stores) {
+		r := newRig(t, s)
+		defer r.close()
+		one, two, three := tell("web", 1), tell("web", 2), tell("web", 3)
+		r.append(one.job("lint", "failed"), two.finished("passed", 9))
+		r.fold()
+		round, err := r.tracker.readRound(t.Context(), "", r.tracker.mark.Position, roundSize{builds: 5, events: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.append(one.finished("failed", 8), two.job("late", "passed"), three.finished("failed", 7))
+		r.fold()
+		ids := []string{one.id(), two.id(), three.id()}
+		want := r.builds(ids)
+		if err := r.tracker.rebuildRound(t.Context(), round); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, r.builds(ids)); diff != "" || len(want) != 3 {
+			t.Errorf("%d builds (-folded +rebuilt):\n%s", len(want), diff)
+		}
+	})
+}
+
+// A build may have more events than are read at once.
+func TestRebuildReadsAllOfALargeBuild(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, embeddedStores(t))
+	defer r.close()
+	large, small := tell("web", 1), tell("web", 2)
+	const jobs = 50
+	for n := range jobs {
+		r.append(large.job(fmt.Sprint(n), "failed"))
+	}
+	size := roundSize{builds: 5, events: 7}
+	r.append(small.finished("passed", 1))
+	first, err := r.tracker.readRound(t.Context(), "", jobs+1, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(first.events[large.id()]); len(first.ids) != 1 || n != jobs {
+		t.Errorf("the first round has the builds %q, and %d events; want that of %d", first.ids, n, jobs)
+	}
+	for i, e := range first.events[large.id()] {
+		if e.Seq != int64(i) {
+			t.Fatalf("event %d has seq %d", i, e.Seq)
+		}
+	}
+	second, err := r.tracker.readRound(t.Context(), large.id(), jobs+1, size)
+	if err != nil || len(second.ids) != 1 || len(second.events[small.id()]) != 1 {
+		t.Errorf("the second round: %+v, %v", second, err)
+	}
+}
+
 // wrongStreak makes a snapshot claim another row of failures.
 func wrongStreak(b map[string]any) {
 	for name, value := range b {

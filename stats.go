@@ -64,7 +64,8 @@ type tallyStore interface {
 // a day is counted anew from the rows of its builds, and what was counted before is
 // replaced: doing it again changes nothing. The cursor moves afterwards. What no
 // event tells of, such as builds that retention removed, or everything at the first
-// start, shows where the number of a day's builds differs from the one counted.
+// start, shows where the number of a day's builds differs from the one counted. After
+// a rebuild every day does.
 type statistician struct {
 	store statsStore
 	duty  *duty
@@ -128,6 +129,11 @@ func (s *statistician) begin(ctx context.Context) (db.Cursor, error) {
 // count counts the days that changed up to the stream's head, and with sweep those
 // that differ from what was counted, and moves the cursor.
 func (s *statistician) count(ctx context.Context, at db.Cursor, sweep bool) (db.Cursor, error) {
+	if now, err := s.store.Cursor(ctx, statsCursor); err != nil {
+		return at, err
+	} else if now.Generation != at.Generation {
+		return at, db.ErrFenced
+	}
 	// In this order: the status events of what is folded by now are below the head.
 	until, err := foldedUntil(ctx, s.store, time.Now())
 	if err != nil {

@@ -238,3 +238,49 @@ func TestStatisticsOfAnotherReplicaAreFenced(t *testing.T) {
 		}
 	})
 }
+
+// What a rebuild corrects is counted anew, whoever counts.
+func TestStatisticsFollowARebuild(t *testing.T) {
+	t.Parallel()
+	eachStores(t, func(t *testing.T, s stores) {
+		r := newRig(t, s)
+		defer r.close()
+		r.append(tell("web", 1).dated("failed", time.Date(2024, 5, 31, 12, 0, 0, 0, time.UTC)))
+		r.fold()
+		rows, err := r.db.Find(t.Context(), "acme", "web", 1)
+		if err != nil || len(rows) != 1 {
+			t.Fatal(rows, err)
+		}
+		wrong := rows[0]
+		b, err := build.Decode(wrong.Snapshot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.State = "passed"
+		wrong.State, wrong.Status, wrong.Class, wrong.Snapshot = "passed", b.Status(), b.Class(), build.Encode(b)
+		if err := r.db.Commit(t.Context(), db.Batch{Cursor: "wrong", Rows: []db.Row{wrong}}); err != nil {
+			t.Fatal(err)
+		}
+		counts := &statistician{store: r.db, log: slog.New(slog.DiscardHandler)}
+		at, err := counts.begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err = counts.count(t.Context(), at, true); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.report(stats.Of{}); got.Failures != 0 || got.Builds != 1 {
+			t.Fatalf("%d failures of %d builds are counted of the wrong row", got.Failures, got.Builds)
+		}
+		if err := r.tracker.rebuild(t.Context(), &rebuildRequest{ctx: t.Context()}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := counts.count(t.Context(), at, false); !errors.Is(err, db.ErrFenced) {
+			t.Errorf("whoever counted before goes on: %v", err)
+		}
+		r.counted(true)
+		if got := r.report(stats.Of{}); got.Failures != 1 || got.Builds != 1 {
+			t.Errorf("%d failures of %d builds are counted after the rebuild, want 1 of 1", got.Failures, got.Builds)
+		}
+	})
+}

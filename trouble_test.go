@@ -22,9 +22,9 @@ import (
 // troubledStore is a database whose answers a test bends.
 type troubledStore struct {
 	db.Store
-	commit    func(context.Context, db.Batch) error
-	branch    func()
-	readBuild func()
+	commit func(context.Context, db.Batch) error
+	branch func()
+	read   func()
 }
 
 func (s *troubledStore) Commit(ctx context.Context, b db.Batch) error {
@@ -41,11 +41,11 @@ func (s *troubledStore) Branch(ctx context.Context, q []db.BranchQuery) ([][]db.
 	return s.Store.Branch(ctx, q)
 }
 
-func (s *troubledStore) ReadBuild(ctx context.Context, id string, from int64, limit int) ([]stream.Event, error) {
-	if s.readBuild != nil {
-		s.readBuild()
+func (s *troubledStore) EachOfBuilds(ctx context.Context, builds []db.BuildQuery, do func(*stream.Event) error) error {
+	if s.read != nil {
+		s.read()
 	}
-	return s.Store.ReadBuild(ctx, id, from, limit)
+	return s.Store.EachOfBuilds(ctx, builds, do)
 }
 
 // A commit that was given up on may still happen: after the tracker looked
@@ -139,7 +139,7 @@ func TestPanicInARebuildIsAnError(t *testing.T) {
 	defer r.close()
 	r.append(tell("web", 1).finished("failed", 5))
 	r.fold()
-	r.tracker.db = &troubledStore{Store: r.db, readBuild: func() { panic("poison") }}
+	r.tracker.db = &troubledStore{Store: r.db, read: func() { panic("poison") }}
 	err := r.tracker.rebuild(t.Context(), &rebuildRequest{ctx: t.Context()})
 	if err == nil || !strings.Contains(err.Error(), "panic: poison") {
 		t.Errorf("the rebuild ended with %v, want the panic", err)

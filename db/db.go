@@ -58,6 +58,9 @@ type Store interface {
 	Each(ctx context.Context, q ReadQuery, do func(*stream.Event) error) error
 	// ReadBuild returns a build's events from seq from on, in order, likewise.
 	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
+	// EachOfBuilds calls do, as Each does, for the events of builds that Buildkite
+	// sent: the first build's in order, then the next one's.
+	EachOfBuilds(ctx context.Context, builds []BuildQuery, do func(*stream.Event) error) error
 	// LastTold returns the latest event of a build that Buildkite sent, or that
 	// tells its status; the zero Event when none of its last 500 is one.
 	LastTold(ctx context.Context, buildID string) (stream.Event, error)
@@ -114,8 +117,8 @@ type Store interface {
 	SetAside(ctx context.Context, position int64, reason string) error
 	// CountSetAside returns how many events are set aside.
 	CountSetAside(ctx context.Context) (int64, error)
-	// ClearSetAside forgets those of a build, after it was rebuilt from them.
-	ClearSetAside(ctx context.Context, buildID string) error
+	// ClearSetAside forgets those of builds, after they were rebuilt from them.
+	ClearSetAside(ctx context.Context, buildIDs []string) error
 
 	// Claim takes up to limit notices that are due (wanted above sent, not
 	// claimed, next_try in the past) for ttl. Two callers never get the same
@@ -166,6 +169,9 @@ type Store interface {
 	// StaleDays returns, the latest first, the days on which not as many builds
 	// finished as the tally of all in this format counts.
 	StaleDays(ctx context.Context, format int) ([]time.Time, error)
+	// StaleAll makes every day that was counted a stale one, and begins a generation of
+	// the cursor that is nobody's.
+	StaleAll(ctx context.Context, cursor string) error
 	// SetTallies replaces all tallies of a day. ErrFenced when another reader has
 	// begun a generation of the cursor: nothing is written.
 	SetTallies(ctx context.Context, d DayTallies) error
@@ -231,6 +237,15 @@ type ReadQuery struct {
 	Types []string
 	// Delivered leaves out the events that are ours.
 	Delivered bool
+}
+
+// BuildQuery selects events of a build: from seq From on, up to position UpTo, at
+// most Limit.
+type BuildQuery struct {
+	ID    string
+	From  int64
+	UpTo  int64
+	Limit int
 }
 
 // Cursor is where a reader stands.

@@ -21,6 +21,13 @@ func ReadBuildQuery(stamp string) string { return readBuildQuery(stamp) }
 // LastToldQuery is the query of LastTold for a build's stamp; $1 is the build.
 func LastToldQuery(stamp string) string { return lastToldQuery(stamp) }
 
+// BranchQueryText is the query of Branch; $1 to $5 are the branch's names, from and to.
+func BranchQueryText() string { return postgresNewest().branch() }
+
+// EachOfBuildQuery is that of EachOfBuilds for a build's stamp; $1 to $4 are build,
+// from, up to and limit.
+func EachOfBuildQuery(stamp string) string { return eachOfBuildQuery(stamp) }
+
 // PostgresMigrateDown and SQLiteMigrateDown take a schema back to a version.
 func PostgresMigrateDown(ctx context.Context, pool *sql.DB, version int64) error {
 	return migrateDown(ctx, pool, database.DialectPostgres, "migrations/postgres", version)

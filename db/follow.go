@@ -40,7 +40,7 @@ func (p *Postgres) LastTold(ctx context.Context, buildID string) (stream.Event, 
 // LastTold is Store.LastTold.
 func (s *SQLite) LastTold(ctx context.Context, buildID string) (stream.Event, error) {
 	return first(kept(func(do func(*stream.Event) error) error {
-		return s.readEvents(ctx, eventPage{limit: maxRead, do: do}, lastTold(`build_id = $1`), clean(buildID, maxName))
+		return s.readEvents(ctx, &eventPage{limit: maxRead, do: do}, lastTold(`build_id = $1`), clean(buildID, maxName))
 	}))
 }
 
@@ -62,7 +62,7 @@ func (p *Postgres) StatusBefore(ctx context.Context, buildID string, seq int64) 
 // StatusBefore is Store.StatusBefore.
 func (s *SQLite) StatusBefore(ctx context.Context, buildID string, seq int64) (stream.Event, error) {
 	return first(kept(func(do func(*stream.Event) error) error {
-		return s.readEvents(ctx, eventPage{limit: maxRead, do: do}, statusBefore(`build_id = $1`), clean(buildID, maxName), seq)
+		return s.readEvents(ctx, &eventPage{limit: maxRead, do: do}, statusBefore(`build_id = $1`), clean(buildID, maxName), seq)
 	}))
 }
 

@@ -29,14 +29,14 @@ func (n newest) find(organization, pipeline string, number int64) (string, []any
 // before is q.BeforeCreated as the backend stores it.
 func (n newest) list(q ListQuery, before any) (string, []any) {
 	where, args := `WHERE true`, []any(nil)
-	for _, f := range []struct{ column, value string }{
+	for _, f := range []struct{ term, value string }{
 		{"organization", clean(q.Organization, maxName)},
 		{"pipeline", clean(q.Pipeline, maxName)},
-		{"branch", clean(q.Branch, maxBranch)},
+		{"branch || ''", clean(q.Branch, maxBranch)}, // as its index has it,
 		{"state", clean(q.State, maxName)},
 	} {
 		if f.value != "" {
-			where += ` AND ` + f.column + ` = ` + placeholder(&args, f.value)
+			where += ` AND ` + f.term + ` = ` + placeholder(&args, f.value)
 		}
 	}
 	if q.BeforeID != "" {
@@ -51,16 +51,17 @@ func (n newest) list(q ListQuery, before any) (string, []any) {
 func (n newest) branch() string {
 	const of = ` FROM builds WHERE organization = $1 AND pipeline = $2 AND branch = $3 `
 	// Of builds with one number only the newest counts. It is looked up for one
-	// candidate after the other: a join would look at the whole branch.
+	// candidate after the other, in the order of the index and until one is right: a
+	// join, or another order, would look at the whole branch.
 	current := ` AND id = (SELECT later.id FROM builds later
 		WHERE later.organization = $1 AND later.pipeline = $2 AND later.branch = $3 AND later.number = builds.number
 		ORDER BY ` + strings.ReplaceAll(n.created, "created_at", "later.created_at") + ` DESC, later.id DESC LIMIT 1) `
 	return `WITH stop AS (
-			SELECT number, ` + n.created + ` AS created, id` + of + `AND number > $5 AND class = 2` + current + `ORDER BY 1, 2, 3 LIMIT 1
+			SELECT number, ` + n.created + ` AS created, id` + of + `AND number > $5 AND class = 2` + current + `ORDER BY number LIMIT 1
 		), part AS (
 			SELECT * FROM (
 				SELECT ` + rowColumns + of + `AND number < $4 AND class <> 0` + current + `
-				ORDER BY number DESC, ` + n.created + ` DESC, id DESC LIMIT 1) AS nearest
+				ORDER BY number DESC LIMIT 1) AS nearest
 			UNION ALL
 			SELECT ` + rowColumns + of + `AND number >= $4
 				AND number <= coalesce((SELECT number FROM stop), 9223372036854775807)

@@ -177,8 +177,8 @@ func (p *Postgres) SetAside(ctx context.Context, position int64, reason string) 
 }
 
 // ClearSetAside is Store.ClearSetAside.
-func (p *Postgres) ClearSetAside(ctx context.Context, buildID string) error {
-	return p.exec(ctx, "clear events set aside", `DELETE FROM set_aside WHERE build_id = $1`, clean(buildID, maxName))
+func (p *Postgres) ClearSetAside(ctx context.Context, buildIDs []string) error {
+	return p.exec(ctx, "clear events set aside", `DELETE FROM set_aside WHERE build_id = ANY($1)`, cleanAll(buildIDs))
 }
 
 // CountSetAside is Store.CountSetAside.

@@ -46,6 +46,19 @@ func (p *Postgres) StaleDays(ctx context.Context, format int) ([]time.Time, erro
 		WHERE now.builds IS DISTINCT FROM counted.builds ORDER BY day DESC`, format, firstDay, lastDay.Add(oneDay))
 }
 
+// StaleAll is Store.StaleAll.
+func (p *Postgres) StaleAll(ctx context.Context, cursor string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var batch pgx.Batch
+	batch.Queue(`UPDATE cursors SET generation = '' WHERE name = $1`, clean(cursor, maxName))
+	batch.Queue(staleAll)
+	if err := p.pool.SendBatch(ctx, &batch).Close(); err != nil {
+		return p.fail("have all days counted anew", err)
+	}
+	return nil
+}
+
 // days returns the days of the times that a query finds.
 func (p *Postgres) days(ctx context.Context, op, query string, args ...any) ([]time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

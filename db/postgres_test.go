@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -189,6 +191,41 @@ func TestPostgresReadsPartitionsAsMeant(t *testing.T) {
 	one = explain(t, conn, db.ReadBuildQuery(stamp), "build-3", 0, 100)
 	if n := strings.Count(one, " on events_"); n != 1 {
 		t.Errorf("read build opens %d partitions, want 1:\n%s", n, one)
+	}
+	one = explain(t, conn, db.EachOfBuildQuery(stamp), "build-3", 0, 100_000, 100)
+	if n := strings.Count(one, " on events_"); n != 1 {
+		t.Errorf("each of builds opens %d partitions a build, want 1:\n%s", n, one)
+	}
+}
+
+// What is looked for in a branch is near, however many builds there are, in it and
+// in those of the same name.
+func TestPostgresReadsBranchesAsMeant(t *testing.T) {
+	t.Parallel()
+	url := testenv.Postgres(t)
+	openPostgres(t, url)
+	conn := connect(t, url)
+	execute(t, conn, `INSERT INTO builds SELECT p || '-' || n, 'acme', 'pipeline-' || p, n, CASE WHEN n % 2 = 0 THEN 'main' ELSE 'feature-' || p || '-' || n END,
+			'passed', 'passed', 2, 0, 0, 0, '', now() - n * interval '1 minute', now(), 1, decode(repeat('00', 500), 'hex')
+		FROM generate_series(1, 20) p, generate_series(1, 1000) n`)
+	execute(t, conn, `ANALYZE builds`)
+	read := regexp.MustCompile(`Buffers: shared hit=(\d+)(?: read=(\d+))?`)
+	for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+		execute(t, conn, `SET plan_cache_mode = `+mode)
+		for _, branch := range []struct {
+			name   string
+			number int
+		}{{"main", 2}, {"main", 500}, {"feature-7-501", 501}} {
+			plan := explain(t, conn, "(ANALYZE, BUFFERS, TIMING OFF) "+db.BranchQueryText(), "acme", "pipeline-7", branch.name, branch.number, branch.number)
+			pages := 0
+			for _, n := range read.FindStringSubmatch(plan)[1:] {
+				some, _ := strconv.Atoi(n) // 0 where none is read
+				pages += some
+			}
+			if pages > 60 {
+				t.Errorf("%s, build %d of %s: %d pages are read:\n%s", mode, branch.number, branch.name, pages, plan)
+			}
+		}
 	}
 }
 

@@ -109,8 +109,12 @@ func (s *SQLite) SetAside(ctx context.Context, position int64, reason string) er
 }
 
 // ClearSetAside is Store.ClearSetAside.
-func (s *SQLite) ClearSetAside(ctx context.Context, buildID string) error {
-	_, err := s.exec(ctx, "clear events set aside", `DELETE FROM set_aside WHERE build_id = $1`, clean(buildID, maxName))
+func (s *SQLite) ClearSetAside(ctx context.Context, buildIDs []string) error {
+	list, err := jsonList(buildIDs)
+	if err != nil {
+		return err
+	}
+	_, err = s.exec(ctx, "clear events set aside", `DELETE FROM set_aside WHERE build_id IN (SELECT value FROM json_each($1))`, list)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/build-tracker/build-tracker/stream"
@@ -27,19 +28,30 @@ func (s *SQLite) Each(ctx context.Context, q ReadQuery, do func(*stream.Event) e
 
 func (s *SQLite) each(ctx context.Context, size int, q ReadQuery, do func(*stream.Event) error) error {
 	where, args := readClauses(q, nil)
-	return s.readEvents(ctx, eventPage{limit: size, do: do}, where, args...)
+	return s.readEvents(ctx, &eventPage{limit: size, do: do}, where, args...)
 }
 
 // ReadBuild is Store.ReadBuild.
 func (s *SQLite) ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error) {
 	return kept(func(do func(*stream.Event) error) error {
-		return s.readEvents(ctx, eventPage{limit: maxRead, do: do},
+		return s.readEvents(ctx, &eventPage{limit: maxRead, do: do},
 			`WHERE build_id = $1 AND seq >= $2 ORDER BY seq LIMIT $3`, clean(buildID, maxName), from, pageSize(limit))
 	})
 }
 
+// EachOfBuilds is Store.EachOfBuilds.
+func (s *SQLite) EachOfBuilds(ctx context.Context, builds []BuildQuery, do func(*stream.Event) error) error {
+	page := &eventPage{limit: math.MaxInt, do: do}
+	for _, q := range builds {
+		if err := s.readEvents(ctx, page, `WHERE build_id = $1`+ofBuild, clean(q.ID, maxName), q.From, q.UpTo, pageSize(q.Limit)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readEvents hands the events that the clauses after FROM select to a page.
-func (s *SQLite) readEvents(ctx context.Context, page eventPage, clauses string, args ...any) error {
+func (s *SQLite) readEvents(ctx context.Context, page *eventPage, clauses string, args ...any) error {
 	var e stream.Event
 	var id, payload sql.RawBytes // the driver's, until the next row
 	var organization, build, pipeline, typ repeated

@@ -53,6 +53,17 @@ func (s *SQLite) StaleDays(ctx context.Context, format int) ([]time.Time, error)
 		WHERE now.builds IS DISTINCT FROM counted.builds ORDER BY day DESC`, format, firstDay.UnixMicro(), lastDay.Add(oneDay).UnixMicro())
 }
 
+// StaleAll is Store.StaleAll.
+func (s *SQLite) StaleAll(ctx context.Context, cursor string) error {
+	return s.write(ctx, "have all days counted anew", callTimeout, func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE cursors SET generation = '' WHERE name = $1`, clean(cursor, maxName)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, staleAll)
+		return err
+	})
+}
+
 // days returns the days of the times that a query finds.
 func (s *SQLite) days(ctx context.Context, op, query string, args ...any) ([]time.Time, error) {
 	var times []time.Time

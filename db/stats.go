@@ -56,6 +56,9 @@ var (
 	lastDay  = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 )
 
+// staleAll is what StaleAll does to the tallies: no day has so many builds.
+const staleAll = `UPDATE tallies SET builds = -1 WHERE organization = '' AND pipeline = '' AND branch = ''`
+
 // daysOf returns the days of times, each once, in no order.
 func daysOf(times []time.Time) []time.Time {
 	seen := make(map[time.Time]bool)

@@ -137,7 +137,7 @@ func (s *seenStepStats) slow() string {
 
 func asDuration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
-// percent is a share for people.
+// percent is a share for people: only none is 0 %, and only all is 100 %.
 func percent(n, of int64) string {
 	share := 100 * float64(n) / float64(max(of, 1))
 	switch {
@@ -145,7 +145,11 @@ func percent(n, of int64) string {
 		return "0 %"
 	case share < 0.1:
 		return "below 0.1 %"
-	case share < 1:
+	case n == of:
+		return "100 %"
+	case share > 99.9:
+		return "above 99.9 %"
+	case share < 1, share > 99:
 		return fmt.Sprintf("%.1f %%", share)
 	}
 	return fmt.Sprintf("%.0f %%", share)

@@ -78,6 +78,7 @@ func TestSharesAreForPeople(t *testing.T) {
 	t.Parallel()
 	for want, of := range map[string][2]int64{
 		"0 %": {0, 300}, "4 %": {12, 300}, "0.3 %": {1, 300}, "below 0.1 %": {1, 100_000}, "100 %": {7, 7},
+		"99.7 %": {299, 300}, "99 %": {99, 100}, "above 99.9 %": {99_999, 100_000},
 	} {
 		if got := percent(of[0], of[1]); got != want {
 			t.Errorf("%d of %d: %s, want %s", of[0], of[1], got, want)

@@ -164,9 +164,9 @@ func testSetAside(t *testing.T, s db.Store) {
 	wantAside(2)
 	commit(t, s, 0, 4, db.Batch{Aside: []db.Aside{{Position: 1, Reason: "c"}, {Position: 2, Reason: "d\x00"}, {Position: 4, Reason: "e"}}})
 	wantAside(4)
-	noError(t, s.ClearSetAside(t.Context(), "a"))
+	noError(t, s.ClearSetAside(t.Context(), []string{"a"}))
 	wantAside(2)
-	noError(t, s.ClearSetAside(t.Context(), "unknown\xff"))
+	noError(t, s.ClearSetAside(t.Context(), []string{"unknown\xff"}))
 	wantAside(2)
 }
 

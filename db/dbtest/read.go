@@ -1,7 +1,9 @@
 package dbtest
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,6 +21,7 @@ var reads = map[string]func(*testing.T, db.Store){
 	"an event is read as it was appended": testEvent,
 	"read all selects":                    testReadAll,
 	"read build selects":                  testReadBuild,
+	"each of builds selects":              testEachOfBuilds,
 	"the latest told is found":            testLastTold,
 	"the status before an event is found": testStatusBefore,
 	"next seqs are told":                  testNextSeqs,
@@ -108,6 +111,48 @@ func testReadBuild(t *testing.T, s db.Store) {
 		if diff := cmp.Diff(c.want, positions(must(s.ReadBuild(t.Context(), c.build, c.from, c.limit))(t))); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+func testEachOfBuilds(t *testing.T, s db.Store) {
+	for n := range 5 {
+		mustAppend(t, s, delivery("a", n))
+		mustAppend(t, s, delivery("b", n))
+	}
+	commit(t, s, 0, 10, db.Batch{Own: []db.Own{{BuildID: "b", Type: stream.TypeStatus, Data: []byte(`{}`)}}})
+	mustAppend(t, s, delivery("b", 5))
+	all := func(build string) db.BuildQuery { return db.BuildQuery{ID: build, UpTo: 100} }
+	for name, c := range map[string]struct {
+		builds []db.BuildQuery
+		want   []int64
+	}{
+		"one after the other":         {[]db.BuildQuery{all("b"), all("a")}, []int64{2, 4, 6, 8, 10, 12, 1, 3, 5, 7, 9}},
+		"from":                        {[]db.BuildQuery{{ID: "a", From: 3, UpTo: 100}, {ID: "b", From: 5, UpTo: 100}}, []int64{7, 9, 12}},
+		"up to":                       {[]db.BuildQuery{{ID: "a", UpTo: 5}, {ID: "b", UpTo: 4}}, []int64{1, 3, 5, 2, 4}},
+		"at most":                     {[]db.BuildQuery{{ID: "a", UpTo: 100, Limit: 2}, {ID: "b", From: 1, UpTo: 100, Limit: 1}}, []int64{1, 3, 4}},
+		"unknown ones have none":      {[]db.BuildQuery{all("c"), all("\x00"), all("a")}, []int64{1, 3, 5, 7, 9}},
+		"of no builds there are none": {nil, nil},
+	} {
+		var got []int64
+		err := s.EachOfBuilds(t.Context(), c.builds, func(e *stream.Event) error {
+			got = append(got, e.Position)
+			if !bytes.Contains(e.Data, []byte(`{`)) {
+				t.Errorf("%s: event %d has data %q", name, e.Position, e.Data)
+			}
+			return nil
+		})
+		noError(t, err)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	broken := errors.New("broken")
+	if err := s.EachOfBuilds(t.Context(), []db.BuildQuery{all("a")}, func(*stream.Event) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("it ends with %v, want what do returned", err)
+	}
+	// And it still reads.
+	if got := must(s.ReadBuild(t.Context(), "a", 0, 10))(t); len(got) != 5 {
+		t.Errorf("%d events of a, want 5", len(got))
 	}
 }
 

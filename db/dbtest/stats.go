@@ -160,6 +160,13 @@ func testStaleDays(t *testing.T, s db.Store) {
 	if diff := cmp.Diff([]time.Time{theDay().AddDate(0, 0, 1), theDay()}, must(s.StaleDays(t.Context(), 8))(t)); diff != "" {
 		t.Errorf("the latest is not first: %s", diff)
 	}
+	noError(t, s.StaleAll(t.Context(), "counter"))
+	want(7, 0, 1)
+	if err := s.SetTallies(t.Context(), db.DayTallies{Cursor: "counter", Generation: "one", Day: theDay(), Format: 7}); !errors.Is(err, db.ErrFenced) {
+		t.Errorf("whoever counted before goes on: %v", err)
+	}
+	count(1, 1)
+	want(7, 0)
 }
 
 func testTallies(t *testing.T, s db.Store) {

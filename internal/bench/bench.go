@@ -33,6 +33,7 @@ func rows() []row {
 		{"watched", (*env).watched},
 		{"catchup", (*env).catchUp},
 		{"watchers", (*env).idle},
+		{"rebuild", (*env).rebuild},
 		{"export", (*env).export},
 		{"memory", (*env).memory},
 		{"start", (*env).start},
