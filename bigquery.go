@@ -35,7 +35,9 @@ type bigQuery struct {
 	dataset *bigquery.Dataset
 	// duplicates: rows may come twice, so that there are views without them.
 	duplicates bool
-	log        *slog.Logger
+	// repeats: events may be exported again, so that there are such views too.
+	repeats bool
+	log     *slog.Logger
 }
 
 // openBigQuery makes the clients. They connect when they are used.
@@ -154,7 +156,7 @@ func (b *bigQuery) views() map[string]string {
 			b.project, b.dataset.DatasetID, table, analytics.PartitionColumn, key)
 	}
 	views := map[string]string{"builds_latest": latest("builds", "id")}
-	if b.duplicates {
+	if b.duplicates || b.repeats {
 		for _, t := range analytics.Tables() {
 			views[t.Name+"_once"] = latest(t.Name, "`"+strings.Join(t.Key, "`, `")+"`")
 		}

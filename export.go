@@ -64,6 +64,8 @@ type exporter struct {
 	pace    exportPace
 	metrics *exportMetrics
 	log     *slog.Logger
+	// until is the position that a session ends at; 0 for none.
+	until int64
 }
 
 // run exports whenever this replica has the lease, until ctx ends.
@@ -73,7 +75,7 @@ func (x *exporter) export(ctx context.Context) {
 	x.log.Info("this replica exports to BigQuery", "project", x.to.project, "dataset", x.to.dataset.DatasetID)
 	var quiet sometimes
 	for failures := 1; ctx.Err() == nil; failures++ {
-		err := x.session(ctx, func() { failures = 0 })
+		err := x.session(ctx, func(*exportBatch) { failures = 0 })
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -83,8 +85,9 @@ func (x *exporter) export(ctx context.Context) {
 }
 
 // session takes the cursor over, finishes the batch that somebody began, and goes
-// on until something fails or ctx ends. It calls progress after each batch.
-func (x *exporter) session(ctx context.Context, progress func()) error {
+// on until something fails or ctx ends, or it is where the exporter is to end. It
+// calls progress after each batch.
+func (x *exporter) session(ctx context.Context, progress func(*exportBatch)) error {
 	cursor, err := x.store.Cursor(ctx, exportCursor)
 	if err != nil {
 		return err
@@ -169,6 +172,7 @@ const batchesAhead = 1
 
 // derive reads the stream from the session's cursor on and hands batches on.
 func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch) error {
+	defer close(batches)
 	deriver := analytics.NewDeriver(s.store)
 	after, limit := s.at, min(firstEvents, s.pace.events)
 	if s.state.Plan != nil {
@@ -181,10 +185,13 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 		}
 		after = b.to
 	}
-	for {
+	for s.until == 0 || after < s.until {
 		b := s.newBatch(after)
-		if err := s.read(ctx, deriver, b, db.ReadQuery{After: after, Limit: limit}); err != nil {
+		if err := s.read(ctx, deriver, b, db.ReadQuery{After: after, UpTo: s.until, Limit: limit}); err != nil {
 			return err
+		}
+		if b.events == 0 && s.until > 0 {
+			b.to = s.until // retention has dropped what was there
 		}
 		limit = b.nextLimit(limit, s.pace.events)
 		if b.to > after {
@@ -193,10 +200,11 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 			}
 			after = b.to
 		}
-		if b.events < smallBatch && b.bytes < smallBytes && !sleep(ctx, s.pace.interval) {
+		if b.events < smallBatch && b.bytes < smallBytes && s.until == 0 && !sleep(ctx, s.pace.interval) {
 			return nil
 		}
 	}
+	return nil
 }
 
 // Of a batch, as many events as hold about batchBytes of data. What a page of the

@@ -103,8 +103,9 @@ func (s *exportSession) newBatch(after int64) *exportBatch {
 	return b
 }
 
-// write appends the rows of batches and moves the cursor past each.
-func (s *exportSession) write(ctx context.Context, batches <-chan *exportBatch, progress func()) error {
+// write appends the rows of batches and moves the cursor past each, until there
+// are no more.
+func (s *exportSession) write(ctx context.Context, batches <-chan *exportBatch, progress func(*exportBatch)) error {
 	var next *exportBatch
 	for {
 		b := next
@@ -112,6 +113,9 @@ func (s *exportSession) write(ctx context.Context, batches <-chan *exportBatch, 
 			select {
 			case b = <-batches:
 			case <-ctx.Done():
+				return nil
+			}
+			if b == nil {
 				return nil
 			}
 			if err := s.begin(ctx, b); err != nil {
@@ -131,7 +135,7 @@ func (s *exportSession) write(ctx context.Context, batches <-chan *exportBatch, 
 			return err
 		}
 		s.metrics.exported(b, began)
-		progress()
+		progress(b)
 	}
 }
 

@@ -37,6 +37,7 @@ func Variables() []Variable {
 		{"simulate", SimulateFlags{}},
 		{"watch", WatchFlags{}},
 		{"stats", StatsFlags{}},
+		{"export", ExportFlags{}},
 	} {
 		for _, f := range fieldsOf(command.flags) {
 			i, known := at[f.env]

@@ -26,9 +26,9 @@ func TestVariablesListEachVariableOnce(t *testing.T) {
 	for name, want := range map[string]config.Variable{
 		"LISTEN_ADDR": {Flag: "listen-addr", Key: "listen_addr", Default: "127.0.0.1:8080", Group: "Listeners", Commands: []string{"serve"}},
 		"SLACK_TOKEN": {Flag: "slack-token", Key: "slack_token", Group: "Notices", Secret: true, Commands: []string{"serve"}},
-		"DATA_DIR":    {Flag: "data-dir", Key: "data_dir", Default: "./data", Group: "Stores", Commands: []string{"serve", "rebuild", "backfill", "migrate"}},
+		"DATA_DIR":    {Flag: "data-dir", Key: "data_dir", Default: "./data", Group: "Stores", Commands: []string{"serve", "rebuild", "backfill", "migrate", "export"}},
 		// Not taken from the file: it names it.
-		"BUILDTRACKER_CONFIG": {Flag: "config", Group: "Configuration", Commands: []string{"serve", "rebuild", "backfill", "migrate"}},
+		"BUILDTRACKER_CONFIG": {Flag: "config", Group: "Configuration", Commands: []string{"serve", "rebuild", "backfill", "migrate", "export"}},
 	} {
 		got := byName[name]
 		want.Name, want.Help = name, got.Help

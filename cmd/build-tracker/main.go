@@ -31,6 +31,7 @@ type cli struct {
 	Simulate simulateCommand `cmd:"" help:"Make realistic Buildkite traffic, and post it or write it to a file."`
 	Watch    watchCommand    `cmd:"" help:"Follow a build live until it ends, or all builds of a pipeline."`
 	Stats    statsCommand    `cmd:"" help:"Show what builds add up to: failures, times, flaky and slow steps."`
+	Export   exportCommand   `cmd:"" help:"Export a range of the event stream to files or to BigQuery."`
 	Config   configCommands  `cmd:"" help:"Look at the configuration."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
