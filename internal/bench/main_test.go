@@ -14,7 +14,7 @@ import (
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	all := []string{"webhooks", "append", "fold", "hot", "notice", "follow", "watched", "catchup", "watchers", "export", "memory", "start", "stats"}
+	all := []string{"webhooks", "append", "fold", "hot", "notice", "follow", "watched", "catchup", "watchers", "rebuild", "export", "memory", "start", "stats"}
 	for name, tc := range map[string]struct {
 		args []string
 		want options
