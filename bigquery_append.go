@@ -20,9 +20,9 @@ const (
 	// appendRowsTimeout bounds how long BigQuery may take for a request.
 	appendRowsTimeout = time.Minute
 	// appendsAtOnce is how many requests to a table are under way.
-	appendsAtOnce = 4
+	appendsAtOnce = 8
 	// requestBytes is how much a request holds, in bytes; one row may be larger.
-	requestBytes = 2 << 20
+	requestBytes = 960 << 10
 	requestRows  = 10_000
 )
 

@@ -1,6 +1,7 @@
 package buildtracker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,10 +211,8 @@ type statusTold struct {
 func (s *statistician) told(ctx context.Context, q db.ReadQuery) (told []statusTold, err error) {
 	err = s.store.Each(ctx, q, func(e *stream.Event) error {
 		t := statusTold{buildID: e.BuildID, seq: e.Seq, position: e.Position}
-		var data struct{ Previous build.Status }
-		if json.Unmarshal(e.Data, &data) == nil {
-			t.again = data.Previous != "" && data.Previous != build.Running
-		}
+		previous := previousOf(e.Data)
+		t.again = previous != "" && previous != build.Running
 		told = append(told, t)
 		return nil
 	})
@@ -221,6 +220,23 @@ func (s *statistician) told(ctx context.Context, q db.ReadQuery) (told []statusT
 		return nil, fmt.Errorf("read status events: %w", err)
 	}
 	return told, nil
+}
+
+// previousOf returns which status a build had before a status event. It reads no
+// further: the build behind it is large.
+func previousOf(data []byte) build.Status {
+	members := json.NewDecoder(bytes.NewReader(data))
+	for range 8 {
+		switch token, err := members.Token(); {
+		case err != nil:
+			return ""
+		case token == "previous":
+			status, _ := members.Token()
+			text, _ := status.(string)
+			return build.Status(text)
+		}
+	}
+	return ""
 }
 
 // before adds the day on which a build had finished before an event.

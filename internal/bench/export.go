@@ -33,7 +33,7 @@ func (e *env) export(ctx context.Context) (_ []measure.Line, err error) {
 	if err := e.stores.WipeRedis(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := e.foldAll(ctx, len(events), "DATABASE_URL="+filled, "REDIS_URL="+e.stores.Redis()); err != nil {
+	if err := e.foldAndCount(ctx, len(events), filled, open); err != nil {
 		return nil, err
 	}
 	rows, err := rowsOf(ctx, filled, open)
@@ -111,7 +111,7 @@ func (e *env) exportAll(ctx context.Context, filled string, open func(url string
 	if err != nil {
 		return 0, err
 	}
-	if err := awaitExported(ctx, store); err != nil {
+	if err := awaitCursor(ctx, store, "bigquery"); err != nil {
 		return 0, err
 	}
 	took := time.Since(began)
@@ -121,8 +121,25 @@ func (e *env) exportAll(ctx context.Context, filled string, open func(url string
 	return float64(rows) / took.Seconds(), nil
 }
 
-// awaitExported returns when the cursor of the export is at the end of the stream.
-func awaitExported(ctx context.Context, store db.Store) error {
+// foldAndCount leaves nothing of a stream to do but to export it.
+func (e *env) foldAndCount(ctx context.Context, events int, database string, open func(url string) (db.Store, error)) (err error) {
+	server, err := e.serve(ctx, "fold", "DATABASE_URL="+database, "REDIS_URL="+e.stores.Redis())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	if _, err := awaitFolded(ctx, server.Addr, int64(events), 20*time.Millisecond); err != nil {
+		return err
+	}
+	store, err := open(database)
+	if err != nil {
+		return err
+	}
+	return errors.Join(awaitCursor(ctx, store, "stats"), store.Close())
+}
+
+// awaitCursor returns when a cursor is at the end of the stream.
+func awaitCursor(ctx context.Context, store db.Store, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, foldTimeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -132,7 +149,7 @@ func awaitExported(ctx context.Context, store db.Store) error {
 		if err != nil {
 			return err
 		}
-		cursor, err := store.Cursor(ctx, "bigquery")
+		cursor, err := store.Cursor(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -142,7 +159,7 @@ func awaitExported(ctx context.Context, store db.Store) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the export is at %d of %d: %w", cursor.Position, head, context.Cause(ctx))
+			return fmt.Errorf("the cursor %s is at %d of %d: %w", name, cursor.Position, head, context.Cause(ctx))
 		}
 	}
 }
