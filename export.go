@@ -53,8 +53,8 @@ type exportStore interface {
 //
 // Rows are a function of the stream. Before those of a batch are appended, the
 // database knows up to which event the batch goes, and for each table the stream
-// and the offset of its first row. So whoever comes after a crash appends the same
-// rows at the same offsets, and BigQuery refuses those that it has.
+// and the offset of its first row. So whoever comes after a crash makes the same
+// rows, and learns from the streams which of them they have.
 //
 // A BigQuery that is slow or away holds up this cursor and nothing else.
 type exporter struct {
@@ -103,7 +103,7 @@ func (x *exporter) session(ctx context.Context, progress func(*exportBatch)) err
 	if err := x.to.prepare(ctx); err != nil {
 		return fmt.Errorf("prepare BigQuery: %w", err)
 	}
-	s := &exportSession{exporter: x, at: cursor.Position, generation: generation}
+	s := &exportSession{exporter: x, at: cursor.Position, generation: generation, written: make(chan *exportBatch, batchesAhead)}
 	if err := s.open(cursor.State); err != nil {
 		return err
 	}
@@ -130,8 +130,19 @@ type exportBatch struct {
 type exportRows struct {
 	encoded [][]byte
 	origins []rowOrigin
-	chunk   []byte // what the next rows are written behind
+	chunk   []byte   // what the next rows are written behind
+	chunks  [][]byte // with those before
+	spare   [][]byte // of the batch that had this room before
 	last    rowOrigin
+	// sum tells them from those that another version makes of the same events.
+	sum string
+	// late: an append failed, and its rows may still be on their way.
+	late bool
+}
+
+// clear makes room for other rows: as much as these had.
+func (r *exportRows) clear() {
+	*r = exportRows{encoded: r.encoded[:0], origins: r.origins[:0], spare: r.chunks}
 }
 
 // rowOrigin says which row it is: the nth of its table that follows from the event
@@ -153,7 +164,7 @@ func (r *exportRows) add(e *rowEncoder, position int64, values []any) error {
 	}
 	size := encodedSize(values)
 	if cap(r.chunk)-len(r.chunk) < size {
-		r.chunk = make([]byte, 0, max(size, chunkBytes))
+		r.grow(size)
 	}
 	begin := len(r.chunk)
 	chunk, err := e.encode(r.chunk, values)
@@ -164,6 +175,20 @@ func (r *exportRows) add(e *rowEncoder, position int64, values []any) error {
 	r.encoded = append(r.encoded, chunk[begin:len(chunk):len(chunk)])
 	r.origins = append(r.origins, r.last)
 	return nil
+}
+
+// grow makes room for a row.
+func (r *exportRows) grow(size int) {
+	switch last := len(r.spare) - 1; {
+	case size > chunkBytes:
+		r.chunk = make([]byte, 0, size) // is not used again
+		return
+	case last >= 0:
+		r.chunk, r.spare = r.spare[last][:0], r.spare[:last]
+	default:
+		r.chunk = make([]byte, 0, chunkBytes)
+	}
+	r.chunks = append(r.chunks, r.chunk)
 }
 
 // batchesAhead is how many batches wait to be written, behind one that is and before
@@ -180,7 +205,7 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 		if err != nil {
 			return err
 		}
-		if !handOn(ctx, batches, b) {
+		if !s.handOn(ctx, batches, b) {
 			return nil
 		}
 		after = b.to
@@ -195,7 +220,7 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 		}
 		limit = b.nextLimit(limit, s.pace.events)
 		if b.to > after {
-			if !handOn(ctx, batches, b) {
+			if !s.handOn(ctx, batches, b) {
 				return nil
 			}
 			after = b.to
@@ -211,7 +236,7 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 // store holds is more.
 const (
 	firstEvents = 500
-	batchBytes  = 8 << 20
+	batchBytes  = 16 << 20
 )
 
 // nextLimit is how many events the batch after this one may have, which had limit.
@@ -222,7 +247,13 @@ func (b *exportBatch) nextLimit(limit, most int) int {
 	return min(max(b.events*batchBytes/max(b.bytes, 1), 1), 2*limit, most)
 }
 
-func handOn(ctx context.Context, batches chan<- *exportBatch, b *exportBatch) bool {
+// handOn hands a batch to the writer, and says whether that goes on.
+func (s *exportSession) handOn(ctx context.Context, batches chan<- *exportBatch, b *exportBatch) bool {
+	if !s.to.duplicates {
+		for _, rows := range b.tables { // here, because the writer has more to do
+			rows.sum = rows.checksum()
+		}
+	}
 	select {
 	case batches <- b:
 		return true

@@ -22,6 +22,7 @@ func (s *exportSession) appendTable(ctx context.Context, w *tableWriter, rows *e
 		if failure == nil {
 			return nil
 		}
+		rows.late = true
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -82,8 +83,6 @@ func (s *exportSession) mend(ctx context.Context, w *tableWriter, failure *appen
 		if err := s.to.prepare(ctx); err != nil || s.to.duplicates {
 			return false, err
 		}
-		s.log.Warn("a stream of BigQuery is gone: another takes its place, and rows whose confirmation was lost may be there twice",
-			"table", w.table.Name, "after", s.at)
 		err := s.replace(ctx, w, done)
 		return err == nil, err
 	case newSchema:
@@ -105,21 +104,23 @@ func (s *exportSession) change(do func(*exportPlan)) {
 	do(s.state.Plan)
 }
 
-// replace has the rows from done on go to a new stream.
+// replace has the rows from done on go to a new stream, for theirs is gone.
 func (s *exportSession) replace(ctx context.Context, w *tableWriter, done int) error {
+	s.log.Warn("a stream of BigQuery is gone: another takes its place, and rows whose confirmation was lost may be there twice",
+		"table", w.table.Name, "after", s.at)
 	stream, err := w.createStream(ctx)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := 0
+	taken := int64(0)
 	for place := range done {
 		if _, refused := s.state.Plan.Rejected[w.table.Name][place]; !refused {
 			taken++
 		}
 	}
-	s.state.Tables[w.table.Name] = tablePosition{Stream: stream, Offset: -int64(taken)}
+	s.state.Tables[w.table.Name] = tablePosition{Stream: stream, Offset: -max(taken, -s.state.Tables[w.table.Name].Offset)}
 	return nil
 }
 

@@ -53,6 +53,7 @@ type exportSession struct {
 	generation string
 	writers    []*tableWriter
 	places     map[*analytics.Table]int // in writers
+	written    chan *exportBatch        // their room may be used again
 
 	mu    sync.Mutex // guards state, which the tables of a batch change
 	state exportState
@@ -95,8 +96,20 @@ func (s *exportSession) close() {
 	}
 }
 
+// newBatch returns a batch without rows, with the room of one that was written
+// where there is one.
 func (s *exportSession) newBatch(after int64) *exportBatch {
-	b := &exportBatch{to: after, tables: make([]*exportRows, len(s.writers))}
+	b := &exportBatch{to: after}
+	select {
+	case used := <-s.written:
+		b.tables = used.tables
+		for _, rows := range b.tables {
+			rows.clear()
+		}
+		return b
+	default:
+	}
+	b.tables = make([]*exportRows, len(s.writers))
 	for i := range b.tables {
 		b.tables[i] = new(exportRows)
 	}
@@ -136,6 +149,18 @@ func (s *exportSession) write(ctx context.Context, batches <-chan *exportBatch, 
 		}
 		s.metrics.exported(b, began)
 		progress(b)
+		s.recycle(b)
+	}
+}
+
+// recycle keeps the room of a batch that was written.
+func (s *exportSession) recycle(b *exportBatch) {
+	if slices.ContainsFunc(b.tables, func(r *exportRows) bool { return r.late }) {
+		return
+	}
+	select {
+	case s.written <- b:
+	default:
 	}
 }
 
@@ -162,7 +187,7 @@ func (s *exportSession) plan(ctx context.Context, b *exportBatch) error {
 		if len(rows.encoded) == 0 {
 			continue
 		}
-		plan.Sums[w.table.Name] = rows.sum()
+		plan.Sums[w.table.Name] = rows.sum
 		if s.state.Tables[w.table.Name].Stream != "" {
 			continue
 		}
@@ -179,9 +204,9 @@ func (s *exportSession) plan(ctx context.Context, b *exportBatch) error {
 // castagnoli is the polynomial that processors know.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sum tells these rows from those that another version makes of the same events:
-// their number, their size, and a sum of each place and each byte.
-func (r *exportRows) sum() string {
+// checksum is the number of the rows, their size, and a sum of each place and each
+// byte.
+func (r *exportRows) checksum() string {
 	size, sum := 0, uint32(0)
 	for _, row := range r.encoded {
 		size += len(row)
@@ -191,26 +216,28 @@ func (r *exportRows) sum() string {
 	return fmt.Sprintf("%d/%d/%08x", len(r.encoded), size, sum)
 }
 
-// resume goes on with a batch that was begun. Where its rows are not the same as
-// then, for another version of this program began it, streams end: they tell how
-// many rows they took of it.
+// resume goes on with a batch that was begun. Whoever began it may still have
+// requests on their way, so that its streams end: that lets no more rows in, and
+// tells how many they took.
 func (s *exportSession) resume(ctx context.Context, b *exportBatch) error {
 	plan := s.state.Plan
-	changed := false
 	for i, w := range s.writers {
-		if len(b.tables[i].encoded) == 0 && plan.Sums[w.table.Name] == "" || plan.Sums[w.table.Name] == b.tables[i].sum() {
+		sum := b.tables[i].sum
+		if len(b.tables[i].encoded) == 0 && plan.Sums[w.table.Name] == "" {
 			continue
 		}
-		s.log.Warn("a batch that was begun has other rows now: those that its table lacks are added", "table", w.table.Name, "to", b.to)
-		if err := s.moveOn(ctx, w); err != nil {
+		if plan.Sums[w.table.Name] != sum {
+			s.log.Warn("a batch that was begun has other rows now: those that its table lacks are added", "table", w.table.Name, "to", b.to)
+			plan.Sums[w.table.Name] = sum
+			delete(plan.Rejected, w.table.Name) // other rows are at their places
+		}
+		err := s.moveOn(ctx, w)
+		if err != nil && remedyFor(err) == newStream {
+			err = s.replace(ctx, w, 0)
+		}
+		if err != nil {
 			return err
 		}
-		plan.Sums[w.table.Name] = b.tables[i].sum()
-		delete(plan.Rejected, w.table.Name) // other rows are at their places
-		changed = true
-	}
-	if !changed {
-		return nil
 	}
 	return s.save(ctx)
 }

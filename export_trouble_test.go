@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,6 +128,51 @@ func TestExportGoesOnWhenStreamsAreEnded(t *testing.T) {
 	r.fill(2, 6)
 	r.run(r.exporter(r.db))
 	r.check()
+}
+
+// BigQuery may still work on a request of an exporter that is gone, and take rows
+// of which it refused one to the exporter that goes on.
+func TestExportIsNotOvertakenByARequestOnItsWay(t *testing.T) {
+	t.Parallel()
+	r := newExportRig(t, embeddedStores(t))
+	r.fill(1, 6)
+	first := r.want()["builds"][0]["position"]
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	var seen atomic.Int32
+	r.bigquery.SetReject(func(table string, row bigquery.Row) string {
+		if table != "builds" || row["position"] != first {
+			return ""
+		}
+		switch seen.Add(1) {
+		case 1:
+			close(arrived)
+			<-goOn
+		case 2:
+			before := r.bigquery.Counts()
+			close(goOn)
+			for now := before; now.Appends+now.Misplaced == before.Appends+before.Misplaced && t.Context().Err() == nil; {
+				runtime.Gosched()
+				now = r.bigquery.Counts()
+			}
+			return "this row is not to be had"
+		}
+		return ""
+	})
+	ctx, crash := context.WithCancel(t.Context())
+	var exporting sync.WaitGroup
+	exporting.Go(func() { r.exporter(r.db).export(ctx) })
+	<-arrived
+	crash()
+	exporting.Wait()
+	r.run(r.exporter(r.db))
+
+	if n := len(r.bigquery.Rows("ci", "rejected")); n != 1 {
+		t.Errorf("%d rows were refused, want 1", n)
+	}
+	want, got := places(t, r.want()["builds"]), places(t, r.bigquery.Rows("ci", "builds"))
+	if diff := cmp.Diff(want[1:], got); diff != "" {
+		t.Errorf("rows of builds but for the refused one (-want +got):\n%.3000s", diff)
+	}
 }
 
 func encoderOf(t *testing.T, table *analytics.Table) *rowEncoder {

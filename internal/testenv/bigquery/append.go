@@ -207,6 +207,9 @@ func (s *Server) store(name string, to target, at *wrapperspb.Int64Value, b batc
 	}
 	var offset *wrapperspb.Int64Value
 	if st := to.stream; st != nil {
+		if st.finalized || at != nil && at.GetValue() != st.end {
+			s.counts.Misplaced++
+		}
 		switch {
 		case st.finalized:
 			return nil, storageError(codes.InvalidArgument, storagepb.StorageError_STREAM_FINALIZED, st.name, "Stream has been finalized and takes no more rows.")

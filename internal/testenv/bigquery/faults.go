@@ -54,6 +54,7 @@ type Counts struct {
 	FailedREST    int64 // requests answered by FailREST
 	Forgotten     int64 // streams
 	RejectedRows  int64 // rows refused by SetReject
+	Misplaced     int64 // appends refused for their offset, or because their stream had ended
 }
 
 // Counts returns how much happened since the start.
