@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -78,9 +81,47 @@ func (s stores) open(t testing.TB) (db.Store, redis.UniversalClient) {
 func (s stores) openStore(ctx context.Context) (db.Store, error) {
 	log := slog.New(slog.DiscardHandler)
 	if s.database == "" {
+		if err := fillEmpty(s.dir); err != nil {
+			return nil, err
+		}
 		return db.OpenSQLite(ctx, db.SQLiteOptions{Dir: s.dir})
 	}
 	return db.OpenPostgres(ctx, db.PostgresOptions{URL: s.database, Logger: log})
+}
+
+// migrated is the file of an empty embedded database. To migrate one costs more than
+// most tests do with it.
+var migrated = sync.OnceValues(func() (_ []byte, err error) {
+	dir, err := os.MkdirTemp("", "build-tracker-migrated-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	store, err := db.OpenSQLite(context.Background(), db.SQLiteOptions{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "events.db"))
+})
+
+// fillEmpty puts a migrated database where there is none.
+func fillEmpty(dir string) error {
+	empty, err := migrated()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "events.db"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(empty)
+	return errors.Join(err, f.Close())
 }
 
 // rig is the inside of a server whose tracker is moved by hand.
