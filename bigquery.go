@@ -12,6 +12,7 @@ import (
 
 	"cloud.google.com/go/bigquery"
 	"cloud.google.com/go/bigquery/storage/managedwriter"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
@@ -25,6 +26,9 @@ import (
 // reconnectMost is how long a connection to BigQuery is away at most before it is
 // tried again.
 const reconnectMost = 10 * time.Second
+
+// tablesAtOnce is how many tables are looked at or made at a time.
+const tablesAtOnce = 4
 
 // bigQuery is a dataset of BigQuery: its tables, made and evolved as
 // analytics.Tables says, and the streams that rows go through.
@@ -78,11 +82,24 @@ func (b *bigQuery) prepare(ctx context.Context) error {
 	} else if err != nil {
 		return fmt.Errorf("look at dataset %s: %w", b.dataset.DatasetID, err)
 	}
+	each, making := errgroup.WithContext(ctx)
+	each.SetLimit(tablesAtOnce)
 	for _, t := range analytics.Tables() {
-		if err := b.prepareTable(ctx, t); err != nil {
-			return fmt.Errorf("table %s.%s: %w", b.dataset.DatasetID, t.Name, err)
-		}
+		each.Go(func() error {
+			if err := b.prepareTable(making, t); err != nil {
+				return fmt.Errorf("table %s.%s: %w", b.dataset.DatasetID, t.Name, err)
+			}
+			return nil
+		})
 	}
+	if err := each.Wait(); err != nil {
+		return err
+	}
+	return b.prepareViews(ctx)
+}
+
+// prepareViews makes the views, once their tables are there.
+func (b *bigQuery) prepareViews(ctx context.Context) error {
 	for name, query := range b.views() {
 		err := b.dataset.Table(name).Create(ctx, &bigquery.TableMetadata{ViewQuery: query, Description: "Made by build-tracker."})
 		if err != nil && !isStatus(err, http.StatusConflict) {

@@ -134,8 +134,6 @@ type exportRows struct {
 	chunks  [][]byte // with those before
 	spare   [][]byte // of the batch that had this room before
 	last    rowOrigin
-	// sum tells them from those that another version makes of the same events.
-	sum string
 	// late: an append failed, and its rows may still be on their way.
 	late bool
 }
@@ -205,55 +203,78 @@ func (s *exportSession) derive(ctx context.Context, batches chan<- *exportBatch)
 		if err != nil {
 			return err
 		}
-		if !s.handOn(ctx, batches, b) {
+		if !handOn(ctx, batches, b) {
 			return nil
 		}
 		after = b.to
 	}
 	for s.until == 0 || after < s.until {
-		b := s.newBatch(after)
-		if err := s.read(ctx, deriver, b, db.ReadQuery{After: after, UpTo: s.until, Limit: limit}); err != nil {
+		p := exportPage{last: s.newBatch(after)}
+		split := func() { s.split(&p, batches) }
+		if err := s.read(ctx, deriver, &p, db.ReadQuery{After: after, UpTo: s.until, Limit: limit}, split); err != nil {
 			return err
 		}
-		if b.events == 0 && s.until > 0 {
-			b.to = s.until // retention has dropped what was there
+		if p.events == 0 && s.until > 0 {
+			p.last.to = s.until // retention has dropped what was there
 		}
-		limit = b.nextLimit(limit, s.pace.events)
-		if b.to > after {
-			if !s.handOn(ctx, batches, b) {
+		limit = p.nextLimit(limit, s.pace.events)
+		after = max(after, p.to)
+		for _, b := range append(p.full, p.last) {
+			if b.to > after && !handOn(ctx, batches, b) {
 				return nil
 			}
 			after = b.to
 		}
-		if b.events < smallBatch && b.bytes < smallBytes && s.until == 0 && !sleep(ctx, s.pace.interval) {
+		if p.events < smallBatch && p.bytes < smallBytes && s.until == 0 && !sleep(ctx, s.pace.interval) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// Of a batch, as many events as hold about batchBytes of data. What a page of the
-// store holds is more.
+// exportPage is what follows from the events of one read.
+type exportPage struct {
+	to            int64          // what was handed on goes up to here; 0 for nothing
+	full          []*exportBatch // what was not
+	last          *exportBatch   // there is room in it
+	events, bytes int
+}
+
+// split ends the page's last batch if it is large enough, and hands on what the
+// writer has room for. It does not wait: the read holds a connection.
+func (s *exportSession) split(p *exportPage, batches chan<- *exportBatch) {
+	if p.last.bytes < batchBytes {
+		return
+	}
+	p.full = append(p.full, p.last)
+	p.last = s.newBatch(p.last.to)
+	for len(p.full) > 0 {
+		select {
+		case batches <- p.full[0]:
+			p.to, p.full = p.full[0].to, p.full[1:]
+		default:
+			return
+		}
+	}
+}
+
+// batchBytes is how much data the events of a batch have; the last one may have more.
+// Of a page, as many events are asked for as held so much before.
 const (
 	firstEvents = 500
 	batchBytes  = 16 << 20
 )
 
-// nextLimit is how many events the batch after this one may have, which had limit.
-func (b *exportBatch) nextLimit(limit, most int) int {
-	if b.events < limit/2 {
+// nextLimit is how many events the page after this one may have, which had limit.
+func (p *exportPage) nextLimit(limit, most int) int {
+	if p.events < limit/2 {
 		return limit
 	}
-	return min(max(b.events*batchBytes/max(b.bytes, 1), 1), 2*limit, most)
+	return min(max(p.events*batchBytes/max(p.bytes, 1), 1), 2*limit, most)
 }
 
 // handOn hands a batch to the writer, and says whether that goes on.
-func (s *exportSession) handOn(ctx context.Context, batches chan<- *exportBatch, b *exportBatch) bool {
-	if !s.to.duplicates {
-		for _, rows := range b.tables { // here, because the writer has more to do
-			rows.sum = rows.checksum()
-		}
-	}
+func handOn(ctx context.Context, batches chan<- *exportBatch, b *exportBatch) bool {
 	select {
 	case batches <- b:
 		return true
@@ -265,24 +286,26 @@ func (s *exportSession) handOn(ctx context.Context, batches chan<- *exportBatch,
 // readTo returns the batch that was to go up to an event, whatever a page holds
 // now, and whatever retention has dropped of it.
 func (s *exportSession) readTo(ctx context.Context, d *analytics.Deriver, after, to int64) (*exportBatch, error) {
-	b := s.newBatch(after)
-	for before := after - 1; b.to > before && b.to < to; {
-		before = b.to
-		if err := s.read(ctx, d, b, db.ReadQuery{After: b.to, UpTo: to, Limit: s.pace.events}); err != nil {
+	p := exportPage{last: s.newBatch(after)}
+	whole := func() {}
+	for before := after - 1; p.last.to > before && p.last.to < to; {
+		before = p.last.to
+		if err := s.read(ctx, d, &p, db.ReadQuery{After: before, UpTo: to, Limit: s.pace.events}, whole); err != nil {
 			return nil, err
 		}
 	}
-	b.to = to
-	return b, nil
+	p.last.to = to
+	return p.last, nil
 }
 
-// read adds the rows of a page of events to a batch.
-func (s *exportSession) read(ctx context.Context, d *analytics.Deriver, b *exportBatch, q db.ReadQuery) error {
+// read adds the rows of some events to a page, and calls split after each.
+func (s *exportSession) read(ctx context.Context, d *analytics.Deriver, p *exportPage, q db.ReadQuery, split func()) error {
 	var rows []analytics.Row
 	err := s.store.Each(ctx, q, func(e *stream.Event) (err error) {
 		if rows, err = d.Append(ctx, rows[:0], e); err != nil {
 			return err
 		}
+		b := p.last
 		for _, r := range rows {
 			s.add(b, e.Position, r)
 		}
@@ -290,6 +313,9 @@ func (s *exportSession) read(ctx context.Context, d *analytics.Deriver, b *expor
 		b.last = e.Time
 		b.events++
 		b.bytes += len(e.Data)
+		p.events++
+		p.bytes += len(e.Data)
+		split()
 		return nil
 	})
 	if err != nil {

@@ -187,7 +187,7 @@ func (s *exportSession) plan(ctx context.Context, b *exportBatch) error {
 		if len(rows.encoded) == 0 {
 			continue
 		}
-		plan.Sums[w.table.Name] = rows.sum
+		plan.Sums[w.table.Name] = rows.sum()
 		if s.state.Tables[w.table.Name].Stream != "" {
 			continue
 		}
@@ -204,16 +204,17 @@ func (s *exportSession) plan(ctx context.Context, b *exportBatch) error {
 // castagnoli is the polynomial that processors know.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is the number of the rows, their size, and a sum of each place and each
-// byte.
-func (r *exportRows) checksum() string {
-	size, sum := 0, uint32(0)
-	for _, row := range r.encoded {
-		size += len(row)
-		sum = crc32.Update(sum, castagnoli, binary.AppendUvarint(nil, uint64(len(row))))
-		sum = crc32.Update(sum, castagnoli, row)
+// sum says which rows these are, not what is in them: another version may make others
+// of the same events.
+func (r *exportRows) sum() string {
+	sum := uint32(0)
+	var place []byte
+	for _, origin := range r.origins {
+		place = binary.AppendVarint(place[:0], origin.position)
+		place = binary.AppendUvarint(place, uint64(origin.nth))
+		sum = crc32.Update(sum, castagnoli, place)
 	}
-	return fmt.Sprintf("%d/%d/%08x", len(r.encoded), size, sum)
+	return fmt.Sprintf("%d/%08x", len(r.origins), sum)
 }
 
 // resume goes on with a batch that was begun. Whoever began it may still have
@@ -222,7 +223,7 @@ func (r *exportRows) checksum() string {
 func (s *exportSession) resume(ctx context.Context, b *exportBatch) error {
 	plan := s.state.Plan
 	for i, w := range s.writers {
-		sum := b.tables[i].sum
+		sum := b.tables[i].sum()
 		if len(b.tables[i].encoded) == 0 && plan.Sums[w.table.Name] == "" {
 			continue
 		}

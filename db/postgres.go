@@ -1,9 +1,11 @@
 package db
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -30,6 +33,10 @@ const (
 )
 
 const defaultMaxConns = 10
+
+// readBuffer is what a connection reads at once, in bytes: some dozens of events, of
+// which pgx's own 8 KiB hold two.
+const readBuffer = 64 << 10
 
 // PostgresOptions say how to open a PostgreSQL store.
 type PostgresOptions struct {
@@ -115,6 +122,9 @@ func openPool(ctx context.Context, url string, maxConns int, statement time.Dura
 	config.MaxConns = int32(maxConns)
 	config.ConnConfig.ConnectTimeout = connectTimeout
 	config.PingTimeout = connectTimeout
+	config.ConnConfig.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
+	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		return configure(ctx, conn, statement, lockTimeout)
 	}
