@@ -2,10 +2,12 @@ package buildtracker
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/build-tracker/build-tracker/build"
@@ -58,7 +60,7 @@ func (a *api) listBuild(w http.ResponseWriter, r *http.Request, from int64) erro
 		return err
 	}
 	if first > wanted {
-		return gone(fmt.Sprintf("Retention has dropped this build's events before seq %d. Ask with ?from=%d for those there are.", first, first))
+		return gone(first, fmt.Sprintf("Retention has dropped this build's events before seq %d. Ask with ?from=%d for those there are.", first, first))
 	}
 	return writeEvents(w, events, next)
 }
@@ -118,7 +120,12 @@ func (a *api) firstAhead(r *http.Request, buildID string, wanted int64) (int64, 
 	return max(wanted, next[buildID]), nil
 }
 
-func gone(detail string) *problem { return fail(http.StatusGone, detail) }
+// gone is that what was asked for was dropped, with the first seq or position there is.
+func gone(first int64, detail string) *problem {
+	p := fail(http.StatusGone, detail)
+	p.First = first
+	return p
+}
 
 // events answers the whole stream behind a position: a part of it as an array,
 // or as a stream that goes on.
@@ -154,35 +161,51 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		return events, err
 	}
-	if err := a.dropped(r, after); err != nil {
+	through, err := a.dropped(r.Context(), after)
+	if err != nil {
 		return err
 	}
 	events, err := next()
 	if err != nil {
 		return unavailable("The database did not answer. Try again.", err)
 	}
+	if through > 0 {
+		w.Header().Set(droppedThrough, strconv.FormatInt(through, 10))
+	}
 	return writeEvents(w, events, next)
 }
 
-// dropped says when what is wanted may have been dropped.
-func (a *api) dropped(r *http.Request, after int64) error {
-	dropped, err := a.db.Dropped(r.Context())
+// droppedThrough is the header of an answer in which events up to its position may
+// be missing.
+const droppedThrough = "Dropped-Through"
+
+// dropped refuses to begin behind a position where retention has dropped the event
+// that came next: the refusal has the first that there is, and who asks from there on
+// gets it. Days are dropped for each team on its own, so that others may be missing
+// further on: then it returns up to where, else 0.
+func (a *api) dropped(ctx context.Context, after int64) (through int64, err error) {
+	dropped, err := a.db.Dropped(ctx)
 	if err != nil {
-		return unavailable("The database did not answer. Try again.", err)
+		return 0, unavailable("The database did not answer. Try again.", err)
 	}
 	if after >= dropped {
-		return nil
+		return 0, nil
 	}
-	rest, err := a.db.ReadAll(r.Context(), db.ReadQuery{After: after, Limit: 1})
+	rest, err := a.db.ReadAll(ctx, db.ReadQuery{After: after, Limit: 1})
 	if err != nil {
-		return unavailable("The database did not answer. Try again.", err)
+		return 0, unavailable("The database did not answer. Try again.", err)
 	}
 	first := dropped + 1
 	if len(rest) > 0 {
 		first = rest[0].Position
 	}
-	return gone(fmt.Sprintf("Retention has dropped events up to position %d. The first behind %d that there is has position %d; ask with ?after=%d for all behind what was dropped.",
-		dropped, after, first, dropped))
+	if first == after+1 {
+		return dropped, nil
+	}
+	p := gone(first, fmt.Sprintf("Retention has dropped what came behind position %d. Ask with ?after=%d for what there is, from position %d on; events up to position %d may be missing in it.",
+		after, first-1, first, max(dropped, first-1)))
+	p.Dropped = dropped
+	return 0, p
 }
 
 // afterParam reads the position to begin behind: a number, or latest for what is

@@ -104,13 +104,16 @@ func (f rangeFinder) before(ctx context.Context, low, high int64, wanted func(*s
 	return low, nil
 }
 
-// openExportSource returns the store, or where a server has the data folder, that
-// server.
+// openExportSource returns the store, or a server: one that was named, or that has
+// the data folder.
 func openExportSource(ctx context.Context, o ExportOptions) (exportSource, error) {
+	if o.Server.Named {
+		return newRemoteEvents(o.Server), nil
+	}
 	if url := o.Config.DatabaseURL.Value(); url != "" {
 		return db.OpenPostgresReader(ctx, url)
 	}
-	store, err := db.OpenSQLite(ctx, db.SQLiteOptions{Dir: o.Config.DataDir})
+	store, err := openEmbedded(ctx, o.Config)
 	if errors.Is(err, db.ErrLocked) {
 		return newRemoteEvents(o.Server), nil
 	}

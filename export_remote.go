@@ -35,9 +35,8 @@ const (
 )
 
 // remoteEvents are the events of a running server, as its API tells them. They are
-// the same as its store's, except that what the stream has before the end of what
-// retention dropped cannot be had, and that an event knows its build only as far as
-// rows follow from that.
+// the same as its store's, except that an event knows its build only as far as rows
+// follow from that.
 type remoteEvents struct {
 	http   *http.Client
 	server *config.Client
@@ -46,8 +45,9 @@ type remoteEvents struct {
 	// reached: the server has answered. One that never did is not waited for.
 	reached atomic.Bool
 
-	mu     sync.Mutex // guards builds
-	builds recentBuilds
+	mu      sync.Mutex // guards what follows
+	builds  recentBuilds
+	dropped int64 // the highest position that retention has dropped, as far as heard
 }
 
 func newRemoteEvents(server *config.Client) *remoteEvents {
@@ -60,12 +60,12 @@ func (r *remoteEvents) Close() error {
 	return nil
 }
 
-// ReadAll is exportSource's. It begins behind what retention has dropped.
+// ReadAll is exportSource's. What retention has dropped is passed over.
 func (r *remoteEvents) ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error) {
 	events, err := r.page(ctx, q)
 	var gone *goneError
-	if errors.As(err, &gone) && gone.behind > q.After {
-		q.After = gone.behind
+	for errors.As(err, &gone) && gone.first > q.After+1 {
+		q.After = gone.first - 1
 		events, err = r.page(ctx, q)
 	}
 	return events, err
@@ -74,11 +74,12 @@ func (r *remoteEvents) ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Ev
 // Dropped is exportSource's.
 func (r *remoteEvents) Dropped(ctx context.Context) (int64, error) {
 	_, err := r.page(ctx, db.ReadQuery{Limit: 1})
-	var gone *goneError
-	if errors.As(err, &gone) {
-		return gone.behind, nil
+	if gone := new(goneError); errors.As(err, &gone) {
+		err = nil
 	}
-	return 0, err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped, err
 }
 
 func (r *remoteEvents) page(ctx context.Context, q db.ReadQuery) ([]stream.Event, error) {
@@ -173,10 +174,10 @@ func (r *remoteEvents) StatusBefore(ctx context.Context, buildID string, seq int
 		last, err := r.lastStatus(ctx, at, begin, end, buildID)
 		var gone *goneError
 		if errors.As(err, &gone) {
-			if gone.behind >= end {
+			if gone.first >= end {
 				return stream.Event{}, nil
 			}
-			last, err = r.lastStatus(ctx, at, gone.behind, end, buildID)
+			last, err = r.lastStatus(ctx, at, gone.first, end, buildID)
 			begin = 0
 		}
 		if err != nil || last.Position > 0 {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -20,7 +18,7 @@ import (
 
 // goneError says what retention has dropped.
 type goneError struct {
-	behind int64 // what to ask with instead
+	first  int64 // that there is: a position, or of a build a seq
 	detail string
 }
 
@@ -83,10 +81,7 @@ func (r *remoteEvents) ask(ctx context.Context, path string, read func(*io.Limit
 	}
 	resp, err := r.http.Do(req)
 	if err != nil {
-		if cause := new(url.Error); errors.As(err, &cause) {
-			err = cause.Err // the rest repeats the address
-		}
-		err = fmt.Errorf("a running server holds the data folder, but %s does not answer: %w (name its address with --url)", r.server.URL, err)
+		err = r.server.Unreachable(err)
 		if r.reached.Load() {
 			err = &laterError{err}
 		}
@@ -96,6 +91,9 @@ func (r *remoteEvents) ask(ctx context.Context, path string, read func(*io.Limit
 	r.reached.Store(true)
 	if resp.StatusCode != http.StatusOK {
 		return r.refused(resp)
+	}
+	if through, err := strconv.ParseInt(resp.Header.Get(droppedThrough), 10, 64); err == nil {
+		r.lost(through)
 	}
 	body := &io.LimitedReader{R: resp.Body, N: maxRemoteEvent}
 	err = read(body)
@@ -110,8 +108,12 @@ func (r *remoteEvents) ask(ctx context.Context, path string, read func(*io.Limit
 	return &laterError{fmt.Errorf("%s ended its answer early: %w", r.server.URL, err)}
 }
 
-// behindIn finds in a problem's text what to ask with for what there is.
-var behindIn = regexp.MustCompile(`\?(?:after|from)=(\d+)`)
+// lost notes that events up to a position may be missing.
+func (r *remoteEvents) lost(through int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = max(r.dropped, through)
+}
 
 // refused says why there are no events, and what to do.
 func (r *remoteEvents) refused(resp *http.Response) error {
@@ -121,10 +123,9 @@ func (r *remoteEvents) refused(resp *http.Response) error {
 	reason := cmp.Or(p.Detail, p.Title, resp.Status)
 	switch resp.StatusCode {
 	case http.StatusGone:
-		if m := behindIn.FindStringSubmatch(p.Detail); m != nil {
-			if behind, err := strconv.ParseInt(m[1], 10, 64); err == nil {
-				return &goneError{behind: behind, detail: reason}
-			}
+		r.lost(p.Dropped)
+		if p.First > 0 {
+			return &goneError{first: p.First, detail: reason}
 		}
 	case http.StatusUnauthorized, http.StatusForbidden:
 		reason += " (--token names one of its BUILDTRACKER_API_TOKENS)"

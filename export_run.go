@@ -16,7 +16,7 @@ type ExportOptions struct {
 	Export *config.Export
 	// Config has the store, and BigQuery.
 	Config *config.Config
-	// Server is asked where it holds the data folder.
+	// Server is asked where it is named, or holds the data folder.
 	Server *config.Client
 	Logger *slog.Logger // nil logs nothing
 	// Progress hears how far the export is, in positions of the stream.

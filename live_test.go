@@ -10,12 +10,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/build-tracker/build-tracker/config"
-	"github.com/build-tracker/build-tracker/db"
 	"github.com/build-tracker/build-tracker/internal/testenv"
 	"github.com/build-tracker/build-tracker/stream"
 )
@@ -291,51 +289,4 @@ func TestNoticesAreEvents(t *testing.T) {
 			t.Errorf("the status is %s", events[len(events)-2].Data)
 		}
 	})
-}
-
-// What retention has dropped is told, not skipped.
-func TestDroppedEventsAreTold(t *testing.T) {
-	t.Parallel()
-	r := startServer(t, embeddedStores(t), func(c *config.Config) { c.Notices = false })
-	ended, running := tell("web", 1), tell("web", 2)
-	r.record(ended.finished("passed", 1), running.event("build.running", nil))
-	r.settle()
-	last := r.events("/api/events?limit=1000")
-	dropped := last[len(last)-1].Position
-	await(t, "the cursor to be past our events", func() (bool, error) {
-		c, err := r.server.db.Cursor(t.Context(), trackerCursor)
-		return c.Position == dropped, err
-	})
-	done, err := r.server.db.Retain(t.Context(), db.RetainQuery{
-		Now: time.Now().AddDate(0, 0, 10), Events: time.Hour, Builds: 1000 * 24 * time.Hour, Deliveries: 1000 * 24 * time.Hour,
-	})
-	if err != nil || len(done.Days) != 1 {
-		t.Fatalf("%+v, %v", done, err)
-	}
-	r.record(running.job("lint", "passed"))
-	r.settle()
-
-	for path, first := range map[string]string{
-		"/api/builds/acme/web/1/events": "?from=2", "/api/builds/acme/web/2/events": "?from=2", "/api/events": fmt.Sprintf("?after=%d", dropped),
-	} {
-		if got := r.get(path); got.status != http.StatusGone || !strings.Contains(got.body, first) {
-			t.Errorf("%s: %d %s, want %s", path, got.status, got.body, first)
-		}
-		if got := r.get(path + first); got.status != http.StatusOK {
-			t.Errorf("%s%s: %d %s", path, first, got.status, got.body)
-		}
-	}
-	whole := r.watch("/api/builds/acme/web/1/events", "").until("end")
-	if diff := cmp.Diff([]sse{{Event: "gap", Data: `{"first":2}`}, {Event: "end", Data: `{"status":"passed"}`}}, whole); diff != "" {
-		t.Errorf("a build without events (-want +got):\n%s", diff)
-	}
-	if got := names(r.watch("/api/builds/acme/web/1/events", "1").until("end")); len(got) != 1 {
-		t.Errorf("behind its last event there is %v", got)
-	}
-	if got := names(r.watch("/api/builds/acme/web/2/events", "").until("finish")); cmp.Diff([]string{" gap", "2 job.finished", "3 finish"}, got) != "" {
-		t.Errorf("a build with events has %v", got)
-	}
-	if e, _ := r.watch("/api/events", "").next(); e.Event != "gap" || e.Data != fmt.Sprintf(`{"first":%d}`, dropped+1) {
-		t.Errorf("the whole stream begins with %v", e)
-	}
 }

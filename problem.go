@@ -14,6 +14,10 @@ type problem struct {
 	Detail string `json:"detail,omitempty"`
 	// Candidates are the pipelines that a bare number may mean.
 	Candidates []string `json:"candidates,omitempty"`
+	// First is the first seq, or of the whole stream the first position, that there is
+	// of what was asked for; up to Dropped others of the stream may be missing.
+	First   int64 `json:"first,omitempty"`
+	Dropped int64 `json:"dropped,omitempty"`
 	// Details name each dependency, and how it is.
 	Details map[string]string `json:"details,omitempty"`
 

@@ -35,7 +35,7 @@ const rebuildWait = 2 * leaseTTL
 func Rebuild(ctx context.Context, cfg *config.Config, opts Options, progress func(done, total int64)) (err error) {
 	s := &Server{log: opts.logger(), cfg: cfg, metrics: newMetrics()}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if s.db, err = openStore(ctx, cfg, s.log); err != nil {
+	if s.db, err = openRecorded(ctx, cfg, s.log); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.db.Close)

@@ -153,6 +153,27 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.St
 	if cfg.DatabaseURL == "" {
 		return db.OpenSQLite(ctx, db.SQLiteOptions{Dir: cfg.DataDir})
 	}
+	return openPostgres(ctx, cfg, log)
+}
+
+// openRecorded is openStore for who works on what was recorded: a folder without a
+// store is a mistake then, and none is made.
+func openRecorded(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.Store, error) {
+	if cfg.DatabaseURL == "" {
+		return openEmbedded(ctx, cfg)
+	}
+	return openPostgres(ctx, cfg, log)
+}
+
+func openEmbedded(ctx context.Context, cfg *config.Config) (*db.SQLite, error) {
+	store, err := db.OpenSQLite(ctx, db.SQLiteOptions{Dir: cfg.DataDir, Existing: true})
+	if errors.Is(err, db.ErrNoStore) {
+		return nil, fmt.Errorf("%w: DATA_DIR names its folder, DATABASE_URL a PostgreSQL, and --url a running server", err)
+	}
+	return store, err
+}
+
+func openPostgres(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.Store, error) {
 	return db.OpenPostgres(ctx, db.PostgresOptions{URL: cfg.DatabaseURL.Value(), Logger: log, Teams: cfg.Live.TeamNames()})
 }
 

@@ -31,6 +31,7 @@ func (f MigrateFlags) Config() (*Config, error) {
 func (p *problems) client(f ClientFlags) *Client {
 	return &Client{
 		URL:   p.webURL("BUILDTRACKER_URL", cmp.Or(strings.TrimSpace(f.URL), defaultURL)),
+		Named: p.layers != nil && p.layers.origins["url"].layer == fromFlag,
 		Token: p.secret("BUILDTRACKER_TOKEN", f.Token, f.TokenFile),
 	}
 }

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -94,6 +97,20 @@ const (
 type Client struct {
 	// URL is http or https, without a slash at its end.
 	URL string
+	// Named: the command line says so, and that server is meant, whatever stores are
+	// here. The environment says it for all commands at once.
+	Named bool
 	// Token is the bearer token; empty for none.
 	Token Secret
+}
+
+// Unreachable says what to do where the server that a command needs does not answer.
+func (c *Client) Unreachable(err error) error {
+	if cause := new(url.Error); errors.As(err, &cause) {
+		err = cause.Err // the rest repeats the address
+	}
+	if c.Named {
+		return fmt.Errorf("%s does not answer: %w (--url says where the server is)", c.URL, err)
+	}
+	return fmt.Errorf("a running server holds the data folder, but %s does not answer: %w (name its address with --url)", c.URL, err)
 }

@@ -35,6 +35,8 @@ var (
 	ErrLostClaim = errors.New("the claim on the notice is lost")
 	// ErrLocked: another process has the data directory.
 	ErrLocked = errors.New("the data directory is in use by another process")
+	// ErrNoStore: nothing was ever recorded in the data directory.
+	ErrNoStore = errors.New("there is no event store")
 )
 
 // Store is one event store. PostgreSQL and SQLite implement it alike; package

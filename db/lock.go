@@ -21,7 +21,7 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	_ = f.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("%w: %s", ErrLocked, dir)
+		return nil, fmt.Errorf("%w: %s (stop that one, or name another folder with DATA_DIR)", ErrLocked, dir)
 	}
 	return nil, fmt.Errorf("lock the data directory: %w", err)
 }

@@ -21,10 +21,15 @@ import (
 // sqliteReaders bounds the connections that read while another writes.
 const sqliteReaders = 4
 
+// storeFile is the store in the data directory.
+const storeFile = "events.db"
+
 // SQLiteOptions say how to open the embedded store.
 type SQLiteOptions struct {
-	// Dir is the data directory. It is made if it is not there.
+	// Dir is the data directory. It is made if it is not there, with the store.
 	Dir string
+	// Existing: the store has to be there already.
+	Existing bool
 	// QueueSize and QueueBytes bound the deliveries that wait for a commit; 0
 	// is 4096 and 64 MiB.
 	QueueSize, QueueBytes int
@@ -51,11 +56,17 @@ type SQLite struct {
 var _ Store = (*SQLite)(nil)
 
 // OpenSQLite opens Dir/events.db, made and migrated if need be. The error is
-// ErrLocked when another process has the directory. The caller closes the store.
+// ErrLocked when another process has the directory, and ErrNoStore when there has to
+// be a store and is none. The caller closes the store.
 func OpenSQLite(ctx context.Context, o SQLiteOptions) (_ *SQLite, err error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if o.Existing {
+		if _, err := os.Stat(filepath.Join(dir, storeFile)); errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%w in %s", ErrNoStore, dir)
+		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
@@ -64,7 +75,7 @@ func OpenSQLite(ctx context.Context, o SQLiteOptions) (_ *SQLite, err error) {
 	if s.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx, filepath.Join(dir, "events.db")); err != nil {
+	if err := s.open(ctx, filepath.Join(dir, storeFile)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.release())
 	}
 	s.group = newGroupCommit(s, o.QueueSize, o.QueueBytes)

@@ -19,7 +19,7 @@ type backfillCommand struct{ config.BackfillFlags }
 func (backfillCommand) Help() string {
 	return `Compares the finished builds of Buildkite's REST API with the recorded events, and records what is missing, marked as fetched. It goes through the same rules as what webhooks tell: builds that finished longer ago than NOTICE_MAX_AGE are not announced. It asks at most 50 times a minute, for 50 builds each. Interrupted, it goes on where it stopped when it is run again.
 
-On PostgreSQL it works on the stores itself, beside running servers. Where a running server holds the data folder, that server does the work, with its own BUILDKITE_TOKEN: --url says where it is.`
+On PostgreSQL it works on the stores itself, beside running servers. Where --url names a server, or a running one holds the data folder, that server does the work, with its own BUILDKITE_TOKEN.`
 }
 
 // Run backfills, on the stores or through the server that holds them.
@@ -32,10 +32,14 @@ func (c *backfillCommand) Run(ctx context.Context, t terminal) error {
 	log := t.logger(cfg.Log)
 	buildtracker.LogRedis(log)
 	opts := buildtracker.Options{Logger: log, Version: programVersion()}
-	done, err := buildtracker.Backfill(ctx, cfg, opts, *what, bar.set)
-	if errors.Is(err, buildtracker.ErrLocked) {
+	var done buildtracker.Backfilled
+	err = hereOrThere(client, func() (err error) {
+		done, err = buildtracker.Backfill(ctx, cfg, opts, *what, bar.set)
+		return err
+	}, func() (err error) {
 		done, err = backfillRemotely(ctx, *client, what, bar.set)
-	}
+		return err
+	})
 	bar.end()
 	if ctx.Err() != nil {
 		return errors.New("backfill: interrupted; what was fetched is kept, and it goes on where it stopped when you run it again")

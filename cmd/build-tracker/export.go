@@ -20,7 +20,7 @@ func (exportCommand) Help() string {
 
 To BigQuery it appends: rows that are in the tables already, because the server exported them or because this was run before into another folder, are there twice then. The views TABLE_once, which it makes, leave those out.
 
-PostgreSQL is read beside running servers. Where a running server holds the data folder, its API is read: --url says where it is.`
+PostgreSQL is read beside running servers. Where --url names a server, or a running one holds the data folder, its API is read.`
 }
 
 // Run exports, and says how many rows there are.

@@ -17,7 +17,7 @@ type rebuildCommand struct{ config.RebuildFlags }
 func (rebuildCommand) Help() string {
 	return `Recomputes every build from its recorded events, in the database and in Redis. No event is recorded and no notice is sent for it. Interrupted, it has done no harm: run it again.
 
-On PostgreSQL it works on the stores itself, beside running servers. Where a running server holds the data folder, that server does the work: --url says where it is.`
+On PostgreSQL it works on the stores itself, beside running servers. Where --url names a server, or a running one holds the data folder, that server does the work.`
 }
 
 // Run rebuilds, on the stores or through the server that holds them.
@@ -35,11 +35,13 @@ func (c *rebuildCommand) Run(ctx context.Context, t terminal) error {
 	log := t.logger(cfg.Log)
 	buildtracker.LogRedis(log)
 	opts := buildtracker.Options{Logger: log, Version: programVersion()}
-	err = buildtracker.Rebuild(ctx, cfg, opts, progress)
-	if errors.Is(err, buildtracker.ErrLocked) {
+	err = hereOrThere(client, func() error {
+		return buildtracker.Rebuild(ctx, cfg, opts, progress)
+	}, func() error {
 		remote := remoteWork{http: http.DefaultClient, server: *client, path: "/-/rebuild"}
-		_, err = remote.run(ctx, progress)
-	}
+		_, err := remote.run(ctx, progress)
+		return err
+	})
 	bar.end()
 	if ctx.Err() != nil {
 		return errors.New("rebuild: interrupted; it has done no harm, run it again")

@@ -14,6 +14,17 @@ import (
 	"github.com/build-tracker/build-tracker/config"
 )
 
+// hereOrThere does work here, on the stores themselves. Where a server is named, or
+// holds the data folder, it is done there.
+func hereOrThere(server *config.Client, here, there func() error) error {
+	if !server.Named {
+		if err := here(); !errors.Is(err, buildtracker.ErrLocked) {
+			return err
+		}
+	}
+	return there()
+}
+
 // maxAnswer bounds what is read of an error, or of one line of progress, in
 // bytes.
 const maxAnswer = 64 << 10
@@ -47,7 +58,7 @@ func (r *remoteWork) run(ctx context.Context, progress func(done, total int64)) 
 	}
 	resp, err := r.http.Do(req)
 	if err != nil {
-		return last, fmt.Errorf("a running server holds the data folder, but it cannot be asked: %w (name its address with --url)", err)
+		return last, r.server.Unreachable(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
