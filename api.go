@@ -16,22 +16,28 @@ import (
 	"github.com/build-tracker/build-tracker/stream"
 )
 
-// buildReader is what the API needs of the database.
+// buildReader is what the API reads of builds.
 type buildReader interface {
-	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
-	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 	Find(ctx context.Context, organization, pipeline string, number int64) ([]db.Row, error)
 	List(ctx context.Context, q db.ListQuery) ([]db.Row, error)
 	Notices(ctx context.Context, buildIDs []string) ([]db.Notice, error)
 	NextSeqs(ctx context.Context, buildIDs []string) (map[string]int64, error)
+}
+
+// eventLog is the stream, as the API reads it.
+type eventLog interface {
+	ReadAll(ctx context.Context, q db.ReadQuery) ([]stream.Event, error)
+	ReadBuild(ctx context.Context, buildID string, from int64, limit int) ([]stream.Event, error)
 	LastTold(ctx context.Context, buildID string) (stream.Event, error)
+	Unread(ctx context.Context, cursor, organization, pipeline string, number int64) (string, error)
 	Head(ctx context.Context) (int64, error)
 	Dropped(ctx context.Context) (int64, error)
 }
 
 // api answers the reading routes.
 type api struct {
-	db     buildReader
+	builds buildReader
+	stream eventLog
 	live   *live
 	access access
 }
@@ -63,19 +69,49 @@ func (a *api) build(w http.ResponseWriter, r *http.Request) error {
 
 // find returns the row at the address in the path.
 func (a *api) find(r *http.Request) (db.Row, error) {
+	row, unread, err := a.look(r)
+	if unread != "" {
+		return row, fail(http.StatusNotFound, "This build was recorded, and what it comes to is not known yet. Ask again in a moment, or look at its events.")
+	}
+	return row, err
+}
+
+// findEvents is find for who wants events: those of a build that the tracker has
+// not come to are there too. The row has no more than the id then.
+func (a *api) findEvents(r *http.Request) (db.Row, error) {
+	row, unread, err := a.look(r)
+	if unread != "" {
+		row = db.Row{ID: unread, Status: build.Running}
+	}
+	return row, err
+}
+
+// look returns the row at the address in the path, or else the id of a build that
+// the tracker has not read of.
+func (a *api) look(r *http.Request) (row db.Row, unread string, err error) {
 	organization, pipeline := r.PathValue("organization"), r.PathValue("pipeline")
 	number, err := strconv.ParseInt(r.PathValue("number"), 10, 64)
 	if err != nil || number < 1 {
-		return db.Row{}, fail(http.StatusBadRequest, "A build's number is a whole number from 1.")
+		return row, "", fail(http.StatusBadRequest, "A build's number is a whole number from 1.")
 	}
-	rows, err := a.db.Find(r.Context(), organization, pipeline, number)
-	if err != nil {
-		return db.Row{}, unavailable("The database did not answer. Try again.", err)
+	// Again: between the first look and that at the events it may have come to it.
+	for range 2 {
+		rows, err := a.builds.Find(r.Context(), organization, pipeline, number)
+		if err != nil {
+			return row, "", unavailable("The database did not answer. Try again.", err)
+		}
+		if len(rows) > 0 {
+			return rows[0], "", nil
+		}
+		unread, err := a.stream.Unread(r.Context(), trackerCursor, organization, pipeline, number)
+		if err != nil {
+			return row, "", unavailable("The database did not answer. Try again.", err)
+		}
+		if unread != "" {
+			return row, unread, nil
+		}
 	}
-	if len(rows) == 0 {
-		return db.Row{}, fail(http.StatusNotFound, "No such build was seen. Look at /api/builds for those that were.")
-	}
-	return rows[0], nil
+	return row, "", fail(http.StatusNotFound, "No such build was seen. Look at /api/builds for those that were.")
 }
 
 // answers decodes rows and puts their notices with them.
@@ -84,11 +120,11 @@ func (a *api) answers(ctx context.Context, rows []db.Row) ([]buildAnswer, error)
 	for i, r := range rows {
 		ids[i] = r.ID
 	}
-	notices, err := a.db.Notices(ctx, ids)
+	notices, err := a.builds.Notices(ctx, ids)
 	if err != nil {
 		return nil, unavailable("The database did not answer. Try again.", err)
 	}
-	next, err := a.db.NextSeqs(ctx, ids)
+	next, err := a.builds.NextSeqs(ctx, ids)
 	if err != nil {
 		return nil, unavailable("The database did not answer. Try again.", err)
 	}
@@ -149,7 +185,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 			return fail(http.StatusBadRequest, "The cursor is not one of ours. Use next_cursor of the page before, or none.")
 		}
 	}
-	rows, err := a.db.List(r.Context(), q)
+	rows, err := a.builds.List(r.Context(), q)
 	if err != nil {
 		return unavailable("The database did not answer. Try again.", err)
 	}
@@ -236,7 +272,7 @@ func (a *api) debug(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rows, err := a.db.Find(r.Context(), organization, pipeline, number)
+	rows, err := a.builds.Find(r.Context(), organization, pipeline, number)
 	if err != nil {
 		return unavailable("The database did not answer. Try again.", err)
 	}
@@ -250,7 +286,7 @@ func (a *api) debug(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch len(candidates) {
 	case 0:
-		return fail(http.StatusNotFound, "No build with this number was seen.")
+		return fail(http.StatusNotFound, "No build with this number was seen there. Without ?pipeline= all pipelines are looked at.")
 	case 1:
 	default:
 		p := fail(http.StatusConflict, "Several pipelines have a build with this number. Say which: ?pipeline=ORGANIZATION/PIPELINE.")

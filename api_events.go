@@ -37,12 +37,12 @@ func (a *api) buildEvents(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) listBuild(w http.ResponseWriter, r *http.Request, from int64) error {
-	row, err := a.find(r)
+	row, err := a.findEvents(r)
 	if err != nil {
 		return err
 	}
 	next := func() ([]stream.Event, error) {
-		events, err := a.db.ReadBuild(r.Context(), row.ID, from, eventsAtOnce)
+		events, err := a.stream.ReadBuild(r.Context(), row.ID, from, eventsAtOnce)
 		if len(events) > 0 {
 			from = events[len(events)-1].Seq + 1
 		}
@@ -90,7 +90,7 @@ type followed struct {
 }
 
 func (a *api) toFollow(r *http.Request) (f followed, err error) {
-	row, err := a.find(r)
+	row, err := a.findEvents(r)
 	if err != nil {
 		return f, err
 	}
@@ -98,7 +98,7 @@ func (a *api) toFollow(r *http.Request) (f followed, err error) {
 	if row.Status == build.Running {
 		return f, nil
 	}
-	told, err := a.db.LastTold(r.Context(), row.ID)
+	told, err := a.stream.LastTold(r.Context(), row.ID)
 	if err != nil {
 		return f, unavailable("The database did not answer. Try again.", err)
 	}
@@ -113,7 +113,7 @@ func (a *api) toFollow(r *http.Request) (f followed, err error) {
 // firstAhead returns the seq that a build's next event gets when what is wanted
 // has been dropped, all of it; else what is wanted.
 func (a *api) firstAhead(r *http.Request, buildID string, wanted int64) (int64, error) {
-	next, err := a.db.NextSeqs(r.Context(), []string{buildID})
+	next, err := a.builds.NextSeqs(r.Context(), []string{buildID})
 	if err != nil {
 		return 0, unavailable("The database did not answer. Try again.", err)
 	}
@@ -151,7 +151,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 		if left == 0 {
 			return nil, nil
 		}
-		events, err := a.db.ReadAll(r.Context(), db.ReadQuery{
+		events, err := a.stream.ReadAll(r.Context(), db.ReadQuery{
 			After: after, Limit: min(left, eventsAtOnce),
 			Organization: selected.Organization, Pipeline: selected.Pipeline, Types: selected.Types,
 		})
@@ -184,14 +184,14 @@ const droppedThrough = "Dropped-Through"
 // gets it. Days are dropped for each team on its own, so that others may be missing
 // further on: then it returns up to where, else 0.
 func (a *api) dropped(ctx context.Context, after int64) (through int64, err error) {
-	dropped, err := a.db.Dropped(ctx)
+	dropped, err := a.stream.Dropped(ctx)
 	if err != nil {
 		return 0, unavailable("The database did not answer. Try again.", err)
 	}
 	if after >= dropped {
 		return 0, nil
 	}
-	rest, err := a.db.ReadAll(ctx, db.ReadQuery{After: after, Limit: 1})
+	rest, err := a.stream.ReadAll(ctx, db.ReadQuery{After: after, Limit: 1})
 	if err != nil {
 		return 0, unavailable("The database did not answer. Try again.", err)
 	}
@@ -215,7 +215,7 @@ func (a *api) afterParam(r *http.Request) (int64, error) {
 	if query.Get("after") != "latest" {
 		return intParam(query, "after", 0, 0, 1<<62)
 	}
-	head, err := a.db.Head(r.Context())
+	head, err := a.stream.Head(r.Context())
 	if err != nil {
 		return 0, unavailable("The database did not answer. Try again.", err)
 	}

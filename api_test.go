@@ -309,3 +309,27 @@ func TestNumberAloneMayMeanSeveralBuilds(t *testing.T) {
 		}
 	})
 }
+
+// A build is followed from its first delivery on, whether or not anything folds.
+func TestEventsAreThereBeforeTheyAreFolded(t *testing.T) {
+	t.Parallel()
+	eachStores(t, func(t *testing.T, s stores) {
+		r := startServer(t, s, func(c *config.Config) { c.RedisURL = "redis://127.0.0.1:1" })
+		b := tell("web", 1)
+		r.record(b.job("lint", "passed"))
+		var events []struct{ Seq int64 }
+		r.read("/api/builds/acme/web/1/events", &events)
+		if len(events) != 2 { // the job's own comes with it
+			t.Errorf("%d events", len(events))
+		}
+		if e, _ := r.watch("/api/builds/acme/web/1/events", "").next(); e.ID != "0" {
+			t.Errorf("followed, it begins with %+v", e)
+		}
+		if got := r.get("/api/builds/acme/web/1"); got.status != http.StatusNotFound || !strings.Contains(got.body, "not known yet") {
+			t.Errorf("the build: %d %s", got.status, got.body)
+		}
+		if got := r.get("/api/builds/acme/web/2/events"); got.status != http.StatusNotFound || !strings.Contains(got.body, "No such build") {
+			t.Errorf("another build: %d %s", got.status, got.body)
+		}
+	})
+}

@@ -18,7 +18,7 @@ func (s *Server) routes() error {
 	}
 	may := newAccess(s.cfg.APITokens.Values(), s.cfg.DebugPassword.Value(), s.cfg.Production)
 	s.live = &live{follower: s.follow, metrics: &s.metrics.stream, log: s.log}
-	a := &api{db: s.db, live: s.live, access: may}
+	a := &api{builds: s.db, stream: s.db, live: s.live, access: may}
 	public := http.NewServeMux()
 	public.Handle("POST /buildkite", &webhook{
 		events: s.db, verifier: verifier, open: len(s.cfg.WebhookTokens) == 0,

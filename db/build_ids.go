@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -43,4 +44,26 @@ func (s *SQLite) BuildIDs(ctx context.Context, after string, limit int) ([]strin
 		return nil, err
 	}
 	return ids, nil
+}
+
+// unread selects what Unread returns.
+const unread = `SELECT build_id FROM events WHERE organization = $2 AND pipeline = $3 AND number = $4 AND build_id IS NOT NULL
+	AND position > coalesce((SELECT position FROM cursors WHERE name = $1), 0) ORDER BY position DESC LIMIT 1`
+
+// Unread is Store.Unread.
+func (p *Postgres) Unread(ctx context.Context, cursor, organization, pipeline string, number int64) (id string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err = p.pool.QueryRow(ctx, unread, clean(cursor, maxName), clean(organization, maxName), clean(pipeline, maxName), number).Scan(&id)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", p.fail("find a build by its events", err)
+	}
+	return id, nil
+}
+
+// Unread is Store.Unread.
+func (s *SQLite) Unread(ctx context.Context, cursor, organization, pipeline string, number int64) (id string, err error) {
+	err = s.query(ctx, "find a build by its events", func(rows *sql.Rows) error { return rows.Scan(&id) },
+		unread, clean(cursor, maxName), clean(organization, maxName), clean(pipeline, maxName), number)
+	return id, err
 }

@@ -69,6 +69,9 @@ type Store interface {
 	// StatusBefore returns the last status event of a build with a seq below seq; the
 	// zero Event for none.
 	StatusBefore(ctx context.Context, buildID string, seq int64) (stream.Event, error)
+	// Unread returns the id of the latest build at an address of which a cursor has not
+	// read all events; empty for none.
+	Unread(ctx context.Context, cursor, organization, pipeline string, number int64) (string, error)
 	// NextSeqs returns the seqs that the next events of these builds get; none for a
 	// build of which nothing was recorded.
 	NextSeqs(ctx context.Context, buildIDs []string) (map[string]int64, error)

@@ -18,15 +18,16 @@ import (
 )
 
 var reads = map[string]func(*testing.T, db.Store){
-	"an event is read as it was appended": testEvent,
-	"read all selects":                    testReadAll,
-	"read build selects":                  testReadBuild,
-	"each of builds selects":              testEachOfBuilds,
-	"the latest told is found":            testLastTold,
-	"the status before an event is found": testStatusBefore,
-	"next seqs are told":                  testNextSeqs,
-	"a page of large events is short":     testLargePage,
-	"teams have partitions of their own":  testTeams,
+	"an event is read as it was appended":  testEvent,
+	"read all selects":                     testReadAll,
+	"read build selects":                   testReadBuild,
+	"each of builds selects":               testEachOfBuilds,
+	"the latest told is found":             testLastTold,
+	"a build is found by what is not read": testUnread,
+	"the status before an event is found":  testStatusBefore,
+	"next seqs are told":                   testNextSeqs,
+	"a page of large events is short":      testLargePage,
+	"teams have partitions of their own":   testTeams,
 }
 
 func testEvent(t *testing.T, s db.Store) {
@@ -297,4 +298,22 @@ func testTeams(t *testing.T, s db.Store) {
 			t.Errorf("build %d has %d events, want 2", n, len(got))
 		}
 	}
+}
+
+func testUnread(t *testing.T, s db.Store) {
+	want := func(want, pipeline string, number int64) {
+		t.Helper()
+		if got := must(s.Unread(t.Context(), "tracker", "acme", pipeline, number))(t); got != want {
+			t.Errorf("%s %d is build %q, want %q", pipeline, number, got, want)
+		}
+	}
+	want("", "web", 1)
+	first := delivery("a", 0)
+	mustAppend(t, s, first)
+	last := mustAppend(t, s, delivery("b", 0)) // at the same address
+	want("b", first.Pipeline, first.Number)
+	want("", first.Pipeline, first.Number+1)
+	want("", "other", first.Number)
+	commit(t, s, 0, last.Position, db.Batch{})
+	want("", first.Pipeline, first.Number)
 }
