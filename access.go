@@ -3,6 +3,8 @@ package buildtracker
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -76,7 +78,7 @@ func (a access) reader(r *http.Request) *problem {
 	case a.known(r) || a.open(r):
 		return nil
 	case !a.production && len(a.tokens) == 0:
-		return unauthorized("Without API tokens, reads are answered to this machine only. Set BUILDTRACKER_API_TOKENS and send one as a bearer token.")
+		return unauthorized("Without API tokens, reads are answered to this machine only, and this request is not taken for one: " + elsewhere(r).Error() + ". Set BUILDTRACKER_API_TOKENS and send one as a bearer token.")
 	}
 	return unauthorized("Send one of BUILDTRACKER_API_TOKENS as a bearer token, or sign in as user devx with the debug password.")
 }
@@ -101,26 +103,32 @@ func unauthorized(detail string) *problem {
 }
 
 // loopback says whether a request comes from this machine, and not through a
-// proxy on it. The Host must be this machine's too: else a web page elsewhere
-// could read through a browser here, by a name that resolves to 127.0.0.1.
-func loopback(r *http.Request) bool {
+// proxy on it.
+func loopback(r *http.Request) bool { return elsewhere(r) == nil }
+
+// elsewhere returns why a request is not taken for one from this machine, nil for
+// one that is. The Host must be this machine's too: else a web page elsewhere could
+// read through a browser here, by a name that resolves to 127.0.0.1.
+func elsewhere(r *http.Request) error {
 	for _, forwarded := range []string{"Forwarded", "X-Forwarded-For", "Via"} {
 		if _, there := r.Header[forwarded]; there {
-			return false
+			return fmt.Errorf("it came through a proxy, as its header %s says", forwarded)
 		}
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
-		return false
+		return errors.New("it came from another machine")
 	}
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = r.Host
 	}
-	host = strings.Trim(host, "[]")
+	host = strings.ToLower(strings.Trim(host, "[]"))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
+		return nil
 	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Unmap().IsLoopback() {
+		return nil
+	}
+	return errors.New("its Host is neither localhost nor a loopback address")
 }

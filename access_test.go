@@ -135,6 +135,7 @@ func TestWithoutTokensThisMachineReads(t *testing.T) {
 		}{
 			"here":                    {status: 200},
 			"here, by name":           {host: "localhost:8080", status: 200},
+			"here, in capitals":       {host: "LOCALHOST:8080", status: 200},
 			"here, by IPv6":           {host: "[::1]:8080", remote: "[::1]:9", status: 200},
 			"elsewhere":               {remote: "192.0.2.1:9", status: 401},
 			"elsewhere, by our name":  {remote: "[2001:db8::1]:9", host: "localhost", status: 401},

@@ -172,8 +172,13 @@ func (t *Tracker) lead(ctx context.Context, work func(context.Context)) {
 		stop(nil)
 		keeper.Wait()
 		t.metrics.lease.Set(0)
-		if cause := context.Cause(leading); cause != nil && ctx.Err() == nil {
-			t.log.Info("this replica stops folding", "why", cause)
+		why := context.Cause(leading)
+		if t.gaveUp {
+			why = errGivesWay
+		}
+		// Else the work was done.
+		if ctx.Err() == nil && !errors.Is(why, context.Canceled) {
+			t.log.Info("this replica stops folding", "why", why)
 		}
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
@@ -183,6 +188,9 @@ func (t *Tracker) lead(ctx context.Context, work func(context.Context)) {
 	}()
 	work(leading)
 }
+
+// errGivesWay ends a leadership in which nothing could be folded for a while.
+var errGivesWay = errors.New("nothing could be folded for too long: another replica may be able to")
 
 // errAsked ends a leadership that somebody else asked for.
 var errAsked = errors.New("another process asked for the lease")
@@ -243,6 +251,9 @@ func (t *Tracker) fold(ctx context.Context) {
 			synced = false
 		default:
 			synced = synced && errors.As(err, new(*poisonError))
+			if ctx.Err() != nil {
+				return
+			}
 			failures++
 			quiet.do(func() { t.log.Warn("events wait to be folded", "error", err, "failures", failures) })
 			if time.Since(worked) > givesUpAfter && !errors.As(err, new(*poisonError)) {

@@ -27,6 +27,9 @@ import (
 // tried again.
 const reconnectMost = 10 * time.Second
 
+// prepareTimeout is enough for a first start, with a dozen tables and views to make.
+const prepareTimeout = 20 * time.Second
+
 // tablesAtOnce is how many tables are looked at or made at a time.
 const tablesAtOnce = 4
 
@@ -41,7 +44,10 @@ type bigQuery struct {
 	duplicates bool
 	// repeats: events may be exported again, so that there are such views too.
 	repeats bool
-	log     *slog.Logger
+	// patience bounds how long the tables are looked at and made: the client tries
+	// again for as long as it may, and says nothing.
+	patience time.Duration
+	log      *slog.Logger
 }
 
 // openBigQuery makes the clients. They connect when they are used.
@@ -56,7 +62,7 @@ func openBigQuery(ctx context.Context, cfg config.BigQuery, log *slog.Logger) (*
 		Backoff:           grpcbackoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMost},
 		MinConnectTimeout: 10 * time.Second,
 	})))
-	b := &bigQuery{project: cfg.Project, duplicates: cfg.DefaultStream, log: log}
+	b := &bigQuery{project: cfg.Project, duplicates: cfg.DefaultStream, patience: prepareTimeout, log: log}
 	var err error
 	// The clients outlive the start.
 	ctx = context.WithoutCancel(ctx)
@@ -75,6 +81,8 @@ func (b *bigQuery) close() error { return errors.Join(b.write.Close(), b.rest.Cl
 // prepare makes the dataset, the tables and the views that are not there, and adds
 // the columns that tables lack. It changes and removes nothing else.
 func (b *bigQuery) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.patience)
+	defer cancel()
 	if _, err := b.dataset.Metadata(ctx); isStatus(err, http.StatusNotFound) {
 		if err := b.dataset.Create(ctx, &bigquery.DatasetMetadata{Description: "Builds, as build-tracker saw them."}); err != nil && !isStatus(err, http.StatusConflict) {
 			return fmt.Errorf("make dataset %s: %w", b.dataset.DatasetID, err)

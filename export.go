@@ -79,6 +79,7 @@ func (x *exporter) export(ctx context.Context) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
+		x.metrics.failures.WithLabelValues(sessionFailed).Inc()
 		quiet.do(func() { x.log.Warn("the export to BigQuery waits", "error", err) })
 		sleep(ctx, jitter(backoff(failures+1, x.pace.retry, x.pace.most)))
 	}

@@ -3,6 +3,8 @@ package buildtracker
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -273,6 +275,36 @@ func TestExportMayChangeItsWay(t *testing.T) {
 		if diff := cmp.Diff(places(t, want[table.Name]), slices.Compact(got)); diff != "" {
 			t.Errorf("rows of %s, each once (-want +got):\n%.3000s", table.Name, diff)
 		}
+	}
+}
+
+// A BigQuery that cannot be reached at all is told of and counted.
+func TestExportTellsThatBigQueryIsAway(t *testing.T) {
+	t.Parallel()
+	r := newExportRig(t, embeddedStores(t))
+	r.fill(1, 1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.mode.Endpoint, r.mode.StorageEndpoint = "http://"+addr, addr
+	said := new(logged)
+	x := r.exporter(r.db)
+	x.log, x.metrics, x.to.patience = slog.New(slog.NewTextHandler(said, nil)), &newMetrics().export, 50*time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	var exporting sync.WaitGroup
+	exporting.Go(func() { x.export(ctx) })
+	await(t, "failures", func() (bool, error) {
+		return testutil.ToFloat64(x.metrics.failures.WithLabelValues(sessionFailed)) > 1, nil
+	})
+	stop()
+	exporting.Wait()
+	if text := said.String(); !strings.Contains(text, "the export to BigQuery waits") || !strings.Contains(text, "connection refused") {
+		t.Errorf("the log is %s", text)
 	}
 }
 

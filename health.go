@@ -15,11 +15,12 @@ type health struct {
 	s        *Server
 	draining atomic.Bool
 	scrape   http.Handler
-	oldest   oldest // watch's
+	oldest   oldest          // watch's
+	away     map[string]bool // dependencies; watch's
 }
 
 func newHealth(s *Server) *health {
-	return &health{s: s, scrape: promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})}
+	return &health{s: s, away: make(map[string]bool), scrape: promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})}
 }
 
 func (h *health) alive(w http.ResponseWriter, _ *http.Request) error {
@@ -52,7 +53,7 @@ func (h *health) ready(may access) handler {
 		}
 		if databaseErr != nil || draining {
 			p := unavailable("The server cannot take deliveries now.", databaseErr)
-			p.Details = details
+			p.Details, p.unlogged = details, true
 			return p
 		}
 		return writeJSON(w, readiness{Status: "ready", Details: details})
@@ -89,6 +90,17 @@ func (h *health) watch(ctx context.Context) {
 	}
 }
 
+// noticed logs that a dependency went away, or is there again.
+func (h *health) noticed(ctx context.Context, dependency string, err error) {
+	switch away := h.away[dependency]; {
+	case err != nil && !away:
+		h.s.log.Warn(dependency+" does not answer", "error", err)
+	case err == nil && away:
+		h.s.log.Info(dependency + " answers again")
+	}
+	h.away[dependency] = err != nil
+}
+
 // measure leaves a gauge as it is when its query fails: that shows in another
 // one, and in the readiness.
 func (h *health) measure(ctx context.Context) {
@@ -97,9 +109,11 @@ func (h *health) measure(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		value := 1.0
-		if err := ping(ctx); err != nil {
+		err := ping(ctx)
+		if err != nil {
 			value = 0
 		}
+		h.noticed(ctx, dependency, err)
 		m.up.WithLabelValues(dependency).Set(value)
 	}
 	up("redis", func(ctx context.Context) error { return h.s.redis.Ping(ctx).Err() })

@@ -44,7 +44,7 @@ func (s *Server) handle(guard func(*http.Request) *problem, h handler) http.Hand
 			p = fail(http.StatusInternalServerError, "Something went wrong here. The server's log says what.")
 			p.cause = err
 		}
-		if p.Status >= 500 && r.Context().Err() == nil {
+		if p.Status >= 500 && !p.unlogged && r.Context().Err() == nil {
 			s.log.Warn("request failed", "path", r.URL.Path, "status", p.Status, "cause", p.cause)
 		}
 		p.write(w)

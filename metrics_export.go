@@ -20,6 +20,9 @@ type exportMetrics struct {
 	lag      prometheus.Gauge
 }
 
+// sessionFailed is the reason, beside the remedies, of what is no append's failure.
+const sessionFailed = "session"
+
 func newExportMetrics(auto promauto.Factory, quick, late []float64) exportMetrics {
 	m := exportMetrics{
 		rows: auto.NewCounterVec(prometheus.CounterOpts{
@@ -32,7 +35,7 @@ func newExportMetrics(auto promauto.Factory, quick, late []float64) exportMetric
 			Name: "buildtracker_export_lost_rows_total", Help: "Rows that BigQuery had confirmed and does not have, by table.",
 		}, []string{"table"}),
 		failures: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "buildtracker_export_failures_total", Help: "Appends to BigQuery that failed and are tried again, by what was done about it.",
+			Name: "buildtracker_export_failures_total", Help: "Appends to BigQuery that failed and are tried again, by what was done about it; session is that the export itself had to begin anew.",
 		}, []string{"reason"}),
 		batch: auto.NewHistogram(histogram("buildtracker_export_batch_seconds",
 			"Time to append and commit one batch of rows.", quick)),
@@ -50,6 +53,7 @@ func newExportMetrics(auto promauto.Factory, quick, late []float64) exportMetric
 	for _, r := range remedies() {
 		m.failures.WithLabelValues(string(r))
 	}
+	m.failures.WithLabelValues(sessionFailed)
 	return m
 }
 

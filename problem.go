@@ -22,6 +22,7 @@ type problem struct {
 	Details map[string]string `json:"details,omitempty"`
 
 	cause      error
+	unlogged   bool // it is asked for again and again, and logged elsewhere
 	retryAfter string
 }
 

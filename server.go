@@ -100,6 +100,7 @@ func New(ctx context.Context, cfg *config.Config, opts Options) (_ *Server, err 
 	}
 	s.closers = append(s.closers, s.db.Close)
 	s.metrics.describe(opts.Version, s.db)
+	s.log.Info("starting", "version", opts.Version, "database", whichStore(cfg.DatabaseURL, "embedded in "+cfg.DataDir), "redis", whichStore(cfg.RedisURL, "embedded"))
 	if s.redis, err = s.openRedis(); err != nil {
 		return nil, err
 	}
@@ -154,6 +155,14 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (db.St
 		return db.OpenSQLite(ctx, db.SQLiteOptions{Dir: cfg.DataDir})
 	}
 	return openPostgres(ctx, cfg, log)
+}
+
+// whichStore says for the log whether a store is one that was configured.
+func whichStore(url config.Secret, embedded string) string {
+	if url == "" {
+		return embedded
+	}
+	return "configured"
 }
 
 // openRecorded is openStore for who works on what was recorded: a folder without a

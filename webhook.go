@@ -165,8 +165,10 @@ func (h *webhook) precheck(r *http.Request) *problem {
 		return p
 	}
 	if h.open {
-		if !loopback(r) {
-			return unauthorized("Without a webhook token, deliveries are taken from this machine only. Set BUILDKITE_WEBHOOK_TOKEN to the token of the webhook in Buildkite.")
+		if why := elsewhere(r); why != nil {
+			p := unauthorized("Without a webhook token, deliveries are taken from this machine only, and this one is not taken for one: " + why.Error() + ". Set BUILDKITE_WEBHOOK_TOKEN to the token of the webhook in Buildkite.")
+			p.cause = why
+			return p
 		}
 		return nil
 	}

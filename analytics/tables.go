@@ -58,7 +58,7 @@ var builds = &Table{
 		Column{Name: "previous_status", Kind: String, Description: "What it was before: running, or how the build had finished before it went on."},
 		Column{Name: "consecutive_failures", Kind: Integer, Description: "How many builds of the branch in a row failed, this one included; 0 if it did not."},
 		Column{Name: "first_failed_number", Kind: Integer, Description: "The first build of that row."},
-		Column{Name: "last_passed_number", Kind: Integer, Description: "The last build before it that passed."},
+		Column{Name: "last_passed_number", Kind: Integer, Description: "The last build up to this one that passed."},
 		Column{Name: "created_at", Kind: Time, Description: "When the build was created."},
 		Column{Name: "started_at", Kind: Time, Description: "When its first job started."},
 		Column{Name: "finished_at", Kind: Time, Description: "When it finished."},

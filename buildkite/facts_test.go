@@ -62,7 +62,7 @@ func TestFactsOfPayloads(t *testing.T) {
 		"job.finished": {Event: "job.finished", Build: web, Jobs: []build.JobFacts{{
 			ID: "018f3a2c-8c02-4f7e-b1a9-4d0a7a2f9e63", Type: "script", Name: ":go: test",
 			StepID: "018f3a2c-7b10-4d2e-8c33-5e6f7a8b9c0d", StepKey: "test", State: "failed", ExitStatus: number(1),
-			ParallelGroupIndex: number(2), Matrix: `{"os":"linux","go":"1.22"}`,
+			ParallelGroupIndex: number(2), Matrix: `{"go":"1.22","os":"linux"}`,
 			RetrySourceJobID: "018f3a2c-8c02-4f7e-b1a9-000000000001",
 			WebURL:           "https://buildkite.com/acme/web/builds/1482#018f3a2c-8c02-4f7e-b1a9-4d0a7a2f9e63",
 			CreatedAt:        time.Date(2024, 5, 1, 10, 0, 0, 201e6, time.UTC),
@@ -154,6 +154,8 @@ func TestFactsOfJobs(t *testing.T) {
 		{"a trigger", `"type":"trigger","async":true,"triggered_build":{"id":"t"}`, build.JobFacts{Type: "trigger", Async: true, TriggeredBuildID: "t"}},
 		{"a matrix of one", `"matrix":"linux"`, build.JobFacts{Matrix: `"linux"`}},
 		{"a matrix with spaces", `"matrix":{ "os" : "a b" }`, build.JobFacts{Matrix: `{"os":"a b"}`}},
+		{"a matrix in another order", `"matrix":{"os":"linux","arch":{"b":2,"a":1}}`, build.JobFacts{Matrix: `{"arch":{"a":1,"b":2},"os":"linux"}`}},
+		{"a matrix with a name twice", `"matrix":{"b":"1","a":"2","b":"3"}`, build.JobFacts{Matrix: `{"b":"1","a":"2","b":"3"}`}},
 		{"a step's key", `"step":{"id":"s","key":"k"}`, build.JobFacts{StepID: "s", StepKey: "k"}},
 		{"a soft failure", `"state":"failed","soft_failed":true`, build.JobFacts{State: "failed", SoftFailed: true}},
 	}

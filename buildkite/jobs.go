@@ -98,10 +98,10 @@ func (at *jobAt) facts(v values) build.JobFacts {
 	}
 }
 
-// matrix tells the jobs of a step apart: what is too long keeps doing so as a
-// digest, which is a JSON string too.
+// matrix tells the jobs of a step apart, whatever order its members come in: what is
+// too long keeps doing so as a digest, which is a JSON string too.
 func matrix(v values, at span) string {
-	text := v.compact(at)
+	text := v.canonical(at)
 	if len(text) <= maxMatrix {
 		return text
 	}

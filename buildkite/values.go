@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits on what is taken out of a payload. The payload itself keeps all.
@@ -126,8 +128,9 @@ func (v values) time(at span) time.Time {
 	return parseTime(v[at.start+1 : at.end-1])
 }
 
-// compact returns the JSON text of a value, empty for null.
-func (v values) compact(at span) string {
+// canonical returns the JSON text of a value without white space and with sorted
+// members, empty for null.
+func (v values) canonical(at span) string {
 	if k := v.kind(at); k == 0 || k == 'n' {
 		return ""
 	}
@@ -135,7 +138,12 @@ func (v values) compact(at span) string {
 	if err := json.Compact(&b, v[at.start:at.end]); err != nil {
 		return ""
 	}
-	return b.String()
+	sorted := jsontext.Value(bytes.Clone(b.Bytes()))
+	// It refuses what no matrix has, such as two members of one name: that stays as it is.
+	if err := sorted.Canonicalize(); err != nil {
+		return b.String()
+	}
+	return string(sorted)
 }
 
 // lookup returns where a member of an object is, the last of that name.

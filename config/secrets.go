@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 )
 
 // maxSecretFile is the size in bytes above which a file holds no secret.
@@ -69,6 +70,10 @@ func (p *problems) tokens(name string, value Secret, file string) Secrets {
 		token = strings.TrimSpace(token)
 		if token == "" {
 			p.add("%s has an empty entry, number %d of its list: remove the comma too many", name, i+1)
+			continue
+		}
+		if strings.ContainsFunc(token, unicode.IsControl) {
+			p.add("%s has a line break, or another character that no token has, in number %d of its list: separate tokens with commas", name, i+1)
 			continue
 		}
 		tokens = append(tokens, Secret(token))

@@ -192,6 +192,7 @@ func TestServeRefuses(t *testing.T) {
 		"Slack without a channel":        {func(f *config.ServeFlags) { f.SlackToken = "hush" }, "SLACK_CHANNEL is not set, but SLACK_TOKEN is"},
 		"a trailing comma":               {func(f *config.ServeFlags) { f.WebhookToken = "hush," }, "BUILDKITE_WEBHOOK_TOKEN has an empty entry, number 2"},
 		"an empty token in between":      {func(f *config.ServeFlags) { f.APITokens = "hush, ,hush" }, "BUILDTRACKER_API_TOKENS has an empty entry, number 2"},
+		"tokens on lines":                {func(f *config.ServeFlags) { f.WebhookToken = "hush,hush\nhush" }, "BUILDKITE_WEBHOOK_TOKEN has a line break, or another character that no token has, in number 2"},
 		"another database":               {func(f *config.ServeFlags) { f.DatabaseURL = "mysql://u:hush@db/t" }, "DATABASE_URL is not a PostgreSQL URL"},
 		"a DSN":                          {func(f *config.ServeFlags) { f.DatabaseURL = "host=db password=hush" }, "DATABASE_URL is not a PostgreSQL URL"},
 		"a bare slash in a password":     {func(f *config.ServeFlags) { f.DatabaseURL = "postgres://u:hush/hush@db/t" }, "DATABASE_URL cannot be read as a URL"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -38,6 +39,9 @@ func Migrate(ctx context.Context, url string) error {
 	}))
 	defer func() { _ = pool.Close() }()
 	if err := migrate(ctx, pool, database.DialectPostgres, "migrations/postgres", goose.WithSessionLocker(migrationLock{})); err != nil {
+		if err = inOneLine(err); errors.As(err, new(*connectError)) {
+			return fmt.Errorf("%w (DATABASE_URL says where it is)", err)
+		}
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if err := migratePostgresJobs(ctx, url); err != nil {

@@ -194,7 +194,7 @@ func (p *Postgres) fail(op string, err error) error {
 	if p.closed.Load() {
 		return ErrClosed
 	}
-	return fmt.Errorf("%s: %w", op, err)
+	return fmt.Errorf("%s: %w", op, inOneLine(err))
 }
 
 // sqlState returns the SQLSTATE that err carries; empty for none.

@@ -69,7 +69,7 @@ func OpenSQLite(ctx context.Context, o SQLiteOptions) (_ *SQLite, err error) {
 		}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, fmt.Errorf("make the data directory, which DATA_DIR names: %w", err)
 	}
 	s := new(SQLite)
 	if s.lock, err = lockDir(dir); err != nil {

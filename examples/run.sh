@@ -31,6 +31,10 @@ hints() {
 	END
 }
 
+data=${DATA_DIR:-./data}
+played=
+if [ -e "$data/events.db" ]; then played=yes; fi
+
 said=$(mktemp -d)/said
 mkfifo "$said"
 trap 'rm -r "${said%/*}"' EXIT
@@ -43,6 +47,13 @@ trap 'kill $server $player' TERM HUP
 
 sleep 1
 kill -0 "$server" 2>/dev/null || exit 1 # it has said why
+
+if [ -n "$played" ]; then # again it would be the same builds under other ids
+	echo "$data has what was played into it before. Remove that folder to begin anew."
+	hints
+	while kill -0 "$server" 2>/dev/null; do wait "$server" || true; done
+	exit
+fi
 
 echo "Playing a week of builds into it. This takes some seconds."
 ./build-tracker simulate --url "$url" --builds 700 --days 7 --live 2>"$said" &

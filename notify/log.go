@@ -38,5 +38,5 @@ func (l *LogMessenger) Delete(context.Context, Ref) error { return nil }
 func (l *LogMessenger) Mention(context.Context, string) string { return "" }
 
 func (l *LogMessenger) log(ctx context.Context, m Message, about Subject) {
-	l.Logger.InfoContext(ctx, "notice", "text", m.Text, "build", about.BuildID, "kind", about.Kind)
+	l.Logger.InfoContext(ctx, "notice", "text", m.Text, "build", m.Address, "kind", about.Kind, "id", about.BuildID)
 }

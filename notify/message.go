@@ -42,6 +42,8 @@ type Message struct {
 	Text string
 	// Blocks are none at Plain.
 	Blocks []slack.Block
+	// Address is ORGANIZATION/PIPELINE/NUMBER of the build, for a log; it is not sent.
+	Address string
 }
 
 // Hash returns the SHA-256 of what would be sent. Two messages with the same

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -36,7 +37,7 @@ type RenderOptions struct {
 // Render returns the message that says how the build stands. It is within
 // Slack's limits whatever the build holds.
 func Render(b *build.Build, opts RenderOptions) Message {
-	m := Message{Level: opts.Level, Text: header(b)}
+	m := Message{Level: opts.Level, Text: header(b), Address: fmt.Sprintf("%s/%s/%d", b.Organization, b.Pipeline, b.Number)}
 	switch opts.Level {
 	case Full:
 		m.Blocks = full(b, opts)

@@ -280,6 +280,9 @@ func TestLogMessengerLogsEachChange(t *testing.T) {
 				t.Errorf("%q is logged %d times:\n%s", text, n, w.logs.String())
 			}
 		}
+		if n := strings.Count(w.logs.String(), "build=acme/web/42"); n != 2 {
+			t.Errorf("its address is logged %d times:\n%s", n, w.logs.String())
+		}
 	})
 }
 

@@ -51,11 +51,11 @@ func (a *attempt) fail(ctx context.Context, err error) Result {
 			a.s.log.DebugContext(ctx, "notice waits", "build", a.n.BuildID, "error", err, "wait", p.Wait)
 			return a.postpone(ctx, p)
 		case Misconfigured:
-			a.s.log.Log(ctx, a.s.level(kind), "notices do not get through", "advice", e.Advice, "error", err, "retry_in", p.Wait)
+			a.s.log.Log(ctx, a.s.level(kind), "notices do not get through", "advice", e.Advice, "error", err, "retry_in", p.Wait.String())
 			return a.postpone(ctx, p)
 		}
 	}
-	a.s.log.Log(ctx, a.s.level(kind), "notice not sent", "build", a.n.BuildID, "error", err, "attempts", a.n.Attempts+1, "retry_in", p.Wait)
+	a.s.log.Log(ctx, a.s.level(kind), "notice not sent", "build", a.n.BuildID, "error", err, "attempts", a.n.Attempts+1, "retry_in", p.Wait.String())
 	return a.postpone(ctx, p)
 }
 

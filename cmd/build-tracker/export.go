@@ -16,7 +16,7 @@ type exportCommand struct{ config.ExportFlags }
 
 // Help is what `export --help` says above its flags.
 func (exportCommand) Help() string {
-	return `Exports what was recorded in a range of time, as the tables that the server exports to BigQuery: events, builds, steps, jobs, notices, agent_status and rejected. Files are TABLE-000001.csv and so on, in the folder that --out names; a table without rows has none. Interrupted, it goes on where it stopped: run the same command again. A folder holds one export; another one needs another folder.
+	return `Exports what was recorded in a range of time, as the tables that the server exports to BigQuery: events, builds, steps, jobs, notices, agent_status and rejected. Files are TABLE-000001.csv and so on, in the folder that --out names; a table without rows has none. Interrupted, it goes on where it stopped: run the same command again. A folder holds one export, which is not done twice: one a night needs a folder a night.
 
 To BigQuery it appends: rows that are in the tables already, because the server exported them or because this was run before into another folder, are there twice then. The views TABLE_once, which it makes, leave those out.
 

@@ -102,8 +102,9 @@ func (s *seenStats) list(title string, steps []seenStepStats, width int, say fun
 	lines := []line{nil, line(nil).add(title, bold)}
 	names, words := make([]line, len(steps)), 0
 	widest := 0
+	of := organizationOf(steps)
 	for i := range steps {
-		names[i] = line(nil).add(steps[i].label(s.Pipeline == ""), "")
+		names[i] = line(nil).add(steps[i].label(s.Pipeline == "", of), "")
 		widest = max(widest, names[i].width())
 		words = max(words, len(say(&steps[i])))
 	}
@@ -114,14 +115,26 @@ func (s *seenStats) list(title string, steps []seenStepStats, width int, say fun
 	return lines
 }
 
-// label is the step's name, behind its pipeline's where there are several.
-func (s *seenStepStats) label(several bool) string {
+// organizationOf returns the organization that all the steps are of, with the slash
+// behind it; empty where there are several.
+func organizationOf(steps []seenStepStats) string {
+	organization, _, _ := strings.Cut(steps[0].Pipeline, "/")
+	for i := range steps {
+		if !strings.HasPrefix(steps[i].Pipeline, organization+"/") {
+			return ""
+		}
+	}
+	return organization + "/"
+}
+
+// label is the step's name, behind its pipeline's where there are several, which
+// has its organization where that is not the one of all.
+func (s *seenStepStats) label(several bool, organization string) string {
 	name := cmp.Or(printable(s.Name), "a step without a name")
 	if !several {
 		return name
 	}
-	_, pipeline, _ := strings.Cut(s.Pipeline, "/")
-	return printable(pipeline) + ": " + name
+	return printable(strings.TrimPrefix(s.Pipeline, organization)) + ": " + name
 }
 
 func (s *seenStepStats) flaky() string {

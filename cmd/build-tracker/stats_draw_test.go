@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func number(n float64) *float64 { return &n }
@@ -82,6 +84,29 @@ func TestSharesAreForPeople(t *testing.T) {
 	} {
 		if got := percent(of[0], of[1]); got != want {
 			t.Errorf("%d of %d: %s, want %s", of[0], of[1], got, want)
+		}
+	}
+}
+
+func TestStepsAreTellableApart(t *testing.T) {
+	t.Parallel()
+	of := func(pipelines ...string) []string {
+		steps := make([]seenStepStats, len(pipelines))
+		for i, p := range pipelines {
+			steps[i] = seenStepStats{Pipeline: p, Name: "lint"}
+		}
+		var labels []string
+		for i := range steps {
+			labels = append(labels, steps[i].label(true, organizationOf(steps)))
+		}
+		return labels
+	}
+	for _, tc := range []struct{ pipelines, want []string }{
+		{[]string{"acme/web", "acme/api"}, []string{"web: lint", "api: lint"}},
+		{[]string{"acme/web", "acme2/web"}, []string{"acme/web: lint", "acme2/web: lint"}},
+	} {
+		if diff := cmp.Diff(tc.want, of(tc.pipelines...)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tc.pipelines, diff)
 		}
 	}
 }

@@ -37,6 +37,11 @@ func (c *watchCommand) Run(ctx context.Context, t terminal) error {
 		return usageError{err}
 	}
 	w := newWatch(cfg, t)
+	if cfg.Number == 0 {
+		if err := w.view.news(w.address + " is followed from now on, until Ctrl-C"); err != nil {
+			return untold("%w", err)
+		}
+	}
 	result, err := w.run(ctx)
 	var refused *refusedError
 	switch {

@@ -30,6 +30,7 @@ type buildView struct {
 	lineView
 	address string
 	status  string // that was printed last
+	behind  bool   // other lines came after it
 }
 
 func (v *buildView) event(e *envelope, _ []byte) error {
@@ -43,21 +44,23 @@ func (v *buildView) event(e *envelope, _ []byte) error {
 		if v.status == "" {
 			more = told.Build.what()
 		}
-		v.status = told.Status
+		v.status, v.behind = told.Status, false
 		return v.line(e.Time, sentence(v.address, told.Status, append(more, told.row())))
 	case "start", "finish":
 		var told jobData
 		if !e.tells(&told) {
 			return nil
 		}
+		v.behind = true
 		step := seenStep{Name: told.Step.Name}
 		return v.line(e.Time, step.label()+" "+told.happened(e.Type))
 	}
 	return nil
 }
 
+// end has the result on the last line.
 func (v *buildView) end(status string) error {
-	if status == "" || status == v.status {
+	if status == "" || status == v.status && !v.behind {
 		return nil
 	}
 	return v.line(time.Now(), sentence(v.address, status, nil))

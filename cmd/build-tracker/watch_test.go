@@ -105,6 +105,17 @@ build-tracker: watch: lost http://ci: the server is stopping; trying again for u
 	}
 }
 
+// The last line is how the build ended, also where something came late.
+func TestWatchEndsWithTheResult(t *testing.T) {
+	t.Parallel()
+	s := newTeller(t, sent(0, "status", failed)+sent(1, "finish", lintFails)+ends("failed"))
+	_, stdout, _ := watching(t.Context(), s.URL, watchCommand{Build: "acme/web/42"})
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if len(lines) != 3 || !strings.HasSuffix(lines[2], " acme/web/42 failed") {
+		t.Errorf("it says\n%s", stdout)
+	}
+}
+
 func TestWatchPrintsEnvelopesAsTheyCame(t *testing.T) {
 	t.Parallel()
 	odd := `{"n":12345678901234567890,"s":"\ud800 é","z" : [ ]}`
