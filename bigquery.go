@@ -28,7 +28,7 @@ import (
 const reconnectMost = 10 * time.Second
 
 // prepareTimeout is enough for a first start, with a dozen tables and views to make.
-const prepareTimeout = 20 * time.Second
+const prepareTimeout = 30 * time.Second
 
 // tablesAtOnce is how many tables are looked at or made at a time.
 const tablesAtOnce = 4

@@ -231,10 +231,15 @@ func (g *groupCommit) run() {
 func (g *groupCommit) take() []*waiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for len(g.queue) == 0 && !g.closed {
-		g.filled.Wait()
+	for {
+		for len(g.queue) == 0 && !g.closed {
+			g.filled.Wait()
+		}
+		g.wait()
+		if len(g.queue) > 0 || g.closed {
+			break
+		} // else those for whom it waited gave up meanwhile, all of them
 	}
-	g.wait()
 	n, size := 0, 0
 	for n < len(g.queue) && n < maxBatchCount {
 		size += len(g.queue[n].payload)

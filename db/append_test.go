@@ -232,6 +232,29 @@ func TestWaiterThatGaveUpIsNotWritten(t *testing.T) {
 	})
 }
 
+// Who gives up while the commit waits for others leaves nobody to commit for, and
+// the next one is committed all the same.
+func TestAllMayGiveUpBeforeTheirCommit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroupCommit(&timed{takes: 80 * time.Millisecond}, 0, 0)
+		send(t.Context(), g, "a", "b", "c", "d") // a crowd, for which the next commit waits
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), maxGather/2)
+		defer cancel()
+		if _, err := g.append(ctx, named("gave up")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want %v", err, context.DeadlineExceeded)
+		}
+		time.Sleep(time.Second) // nobody else came
+		ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := g.append(ctx, named("next")); err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+		g.close()
+	})
+}
+
 func TestOnlyTheCulpritIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, culprits := range map[string][]int{
