@@ -91,12 +91,12 @@ func (h *health) watch(ctx context.Context) {
 }
 
 // noticed logs that a dependency went away, or is there again.
-func (h *health) noticed(ctx context.Context, dependency string, err error) {
+func (h *health) noticed(dependency string, err error) {
 	switch away := h.away[dependency]; {
 	case err != nil && !away:
-		h.s.log.Warn(dependency+" does not answer", "error", err)
+		h.s.log.Warn("a store does not answer", "store", dependency, "error", err)
 	case err == nil && away:
-		h.s.log.Info(dependency + " answers again")
+		h.s.log.Info("a store answers again", "store", dependency)
 	}
 	h.away[dependency] = err != nil
 }
@@ -113,7 +113,7 @@ func (h *health) measure(ctx context.Context) {
 		if err != nil {
 			value = 0
 		}
-		h.noticed(ctx, dependency, err)
+		h.noticed(dependency, err)
 		m.up.WithLabelValues(dependency).Set(value)
 	}
 	up("redis", func(ctx context.Context) error { return h.s.redis.Ping(ctx).Err() })
